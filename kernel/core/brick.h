@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * brick.h - bricks, wires, routes, switch and lamps
+ *
+ * A *brick* is a run-time instance of a brick type, known by name.  It has up to
+ * MARS_MAX_INPUTS inputs and at most one output; a *wire* joins an input to the
+ * output of a lower brick.  The graph is free of cycles.
+ *
+ * A *route* is an immutable snapshot of everything reachable below one input:
+ * a small tree of *hops*, one per brick, each with the fixed offset of that
+ * brick's aspect (its private state) in a request.  A request is one allocation
+ * from its route's pool; an aspect access is one addition.  Requests hold a
+ * reference on their route.  Rewiring builds new snapshots for every input above
+ * the change, publishes them, and lets requests in flight finish on the old
+ * ones: nothing in flight ever changes its wire.
+ *
+ * Locking: the topology (names, wires, hops under construction) belongs to
+ * mars_topology_lock, a mutex taken by the control path only.  input->route is
+ * read under input->lock.  Leds and events: event_lock.  The IO path takes no
+ * lock of this file except input->lock for the length of a pointer copy.
+ */
+#ifndef _MARS_BRICK_H
+#define _MARS_BRICK_H
+
+#include <linux/types.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/refcount.h>
+#include <linux/mempool.h>
+#include <linux/workqueue.h>
+
+#include "../uapi/mars.h"
+
+#define MARS_MAX_INPUTS	3
+#define MARS_MAX_HOPS	16
+
+struct mars_brick;
+struct xio_request;
+struct xio_info;
+
+/**
+ * struct mars_hop - one brick on a route
+ * @brick: the brick; pinned by the route (brick->users)
+ * @aspect: byte offset of this brick's aspect in a request of this route
+ * @below: hops reached through each input; NULL where not connected
+ */
+struct mars_hop {
+	struct mars_brick *brick;
+	u32 aspect;
+	const struct mars_hop *below[MARS_MAX_INPUTS];
+};
+
+/**
+ * struct mars_route - immutable snapshot of the wiring below an input
+ * @ref: one for the publishing input, one per request
+ * @input: where requests of this route are born
+ * @size: bytes of a request including all aspects on the deepest path
+ * @pool: requests
+ * @top: first hop (the brick the input is connected to)
+ * @nr: hops used
+ * @release: frees the route in process context after the last put
+ */
+struct mars_route {
+	refcount_t ref;
+	struct mars_input *input;
+	u32 size;
+	mempool_t *pool;
+	const struct mars_hop *top;
+	unsigned int nr;
+	struct work_struct release;
+	struct mars_hop hop[MARS_MAX_HOPS];
+};
+
+struct mars_input {
+	struct mars_brick *brick;	/* owner; constant */
+	unsigned int nr;		/* index in owner; constant */
+	struct mars_brick *to;		/* mars_topology_lock */
+	spinlock_t lock;
+	struct mars_route *route;	/* lock; NULL = not connected */
+};
+
+/**
+ * struct mars_brick_type - a class of bricks; static, registered in one table
+ * @name: type name for MARS_VERB_CREATE
+ * @nr_inputs: number of inputs
+ * @input_name: their names, for messages
+ * @has_output: whether an input can be connected to it
+ * @forwards: bit k set: requests entering the output may travel down input k
+ *	(so their layout must hold the aspects below that input)
+ * @size: sizeof the instance, which starts with struct mars_brick
+ * @aspect_size: bytes of private state per request passing through
+ * @construct: initialise a zeroed instance (may be NULL); process context
+ * @destruct: undo @construct; called when off and without users
+ * @set: change a parameter; 0 or -errno, sets *reason; must not wait
+ * @power: the button changed; asynchronous: the brick reports with
+ *	mars_brick_leds() when done.  On: leds become (on=1, off=0).  Off: first
+ *	(0,0), then (0,1) once nothing is in flight.  Only called on a change.
+ *	Returning -errno (with *reason) refuses the change.
+ * @submit: a request enters the output; never sleeps; ends in xio_complete()
+ * @get_info: size and limits; -errno when unknown
+ * @status: fill val[], nr_val, state, error, digests; the frame is done
+ *
+ * One instance's set/power/status/get_info calls are serialised by
+ * mars_topology_lock.  submit runs concurrently from any context.
+ */
+struct mars_brick_type {
+	const char *name;
+	unsigned int nr_inputs;
+	const char *input_name[MARS_MAX_INPUTS];
+	bool has_output;
+	unsigned int forwards;
+	size_t size;
+	size_t aspect_size;
+	int (*construct)(struct mars_brick *brick);
+	void (*destruct)(struct mars_brick *brick);
+	int (*set)(struct mars_brick *brick, u32 key, u64 value,
+		   const char *text, u32 len, enum mars_reason *reason);
+	int (*power)(struct mars_brick *brick, bool on, enum mars_reason *reason);
+	void (*submit)(struct mars_brick *brick, struct xio_request *rq);
+	int (*get_info)(struct mars_brick *brick, struct xio_info *info);
+	void (*status)(struct mars_brick *brick, struct mars_ctl_status *st);
+};
+
+struct mars_brick {
+	const struct mars_brick_type *type;	/* constant */
+	char name[MARS_NAME_MAX];		/* constant */
+	struct mars_input input[MARS_MAX_INPUTS];
+	struct list_head all;			/* mars_topology_lock */
+	unsigned int users;			/* routes leading here; mars_topology_lock */
+	bool button;				/* the wish; mars_topology_lock to change */
+	bool led_on, led_off;			/* the facts; event_lock */
+	u32 events;				/* pending MARS_EV_*; event_lock */
+	struct list_head event_link;		/* event_lock */
+};
+
+/* --- registry and topology: process context, used by control.c and tests --- */
+
+int mars_type_register(const struct mars_brick_type *type);
+struct mars_brick *mars_brick_find(const char *name);
+int mars_brick_create(const char *type, const char *name, enum mars_reason *reason);
+int mars_brick_destroy(const char *name, enum mars_reason *reason);
+int mars_brick_connect(const char *name, unsigned int input, const char *to,
+		       enum mars_reason *reason);
+int mars_brick_disconnect(const char *name, unsigned int input,
+			  enum mars_reason *reason);
+int mars_brick_switch(const char *name, bool on, enum mars_reason *reason);
+int mars_brick_set(const char *name, u32 key, u64 value, const char *text,
+		   u32 len, enum mars_reason *reason);
+/** mars_brick_info - get_info of the brick an input is connected to */
+int mars_input_info(struct mars_input *input, struct xio_info *info);
+
+/* --- lamps and events: any context --- */
+
+void mars_brick_leds(struct mars_brick *brick, bool on, bool off);
+void mars_brick_event(struct mars_brick *brick, u32 events);
+/** mars_event_next - fill @st for the next brick with pending events; false = none */
+bool mars_event_next(struct mars_ctl_status *st);
+/** mars_event_hook - called (any context, no locks but event_lock) when events appear */
+extern void (*mars_event_hook)(void);
+
+/* --- routes: any context --- */
+
+struct mars_route *mars_route_get(struct mars_input *input);
+void mars_route_put(struct mars_route *route);
+
+/* --- control dispatcher (control.c) --- */
+
+int mars_control(void *arg, size_t size);
+
+/* --- start and stop of the whole core --- */
+
+int mars_core_init(void);	/* registers all portable brick types */
+void mars_core_exit(void);	/* refuses nothing: caller has destroyed all bricks */
+
+#endif /* _MARS_BRICK_H */
