@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The catalogue of reason codes: one word for everything that can be refused or fail.
+ *
+ * A code is part of the interface: scripts match it in `--json` output and in
+ * `actual-H/replay-code`, people look it up with `marsadm explain CODE`, and
+ * docs/errors.md is generated from here. Codes are only ever added, never renamed
+ * and never given another meaning. The exit code of a command follows from the
+ * code alone. Every error says what was found and, where there is one, the next
+ * safe command.
+ */
+
+/** Exit codes of marsadm and marsd. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  refused: 3,
+  timeout: 4,
+  notFound: 5,
+  unreachable: 6,
+  noEngine: 7,
+  partial: 8,
+  splitBrain: 10,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** What the catalogue knows about one code. */
+export interface Reason {
+  readonly exit: ExitCode;
+  /** One sentence: what it means. */
+  readonly text: string;
+  /** What an operator does about it, if that does not depend on the case. */
+  readonly hint?: string;
+}
+
+const r = (exit: ExitCode, text: string, hint?: string): Reason =>
+  hint === undefined ? { exit, text } : { exit, text, hint };
+
+/** The catalogue itself. Append only. */
+const catalogue = {
+  // the program and its surroundings
+  internal: r(
+    1,
+    'An unexpected error: a defect of the program.',
+    'Report it together with the text printed.',
+  ),
+  io: r(1, 'The operating system refused an operation.'),
+  partial: r(8, 'The command was done for some of the named resources and failed for others.'),
+  usage: r(2, 'The command line is not understood.', 'marsadm help'),
+  'unknown-command': r(2, 'There is no such command.', 'marsadm help'),
+  'unknown-reason': r(5, 'There is no such reason code.', 'marsadm explain'),
+  'unknown-condition': r(2, 'There is no such condition to wait for.', 'marsadm help wait-resource'),
+  'unknown-macro': r(2, 'There is no such view.', 'marsadm help view'),
+  timeout: r(
+    4,
+    'The awaited state was not reached in time.',
+    'Look at what is waited for with `marsadm view`.',
+  ),
+  interrupted: r(1, 'The command was interrupted; what it had already written stays.'),
+
+  // names and values
+  'bad-name': r(
+    2,
+    'The name is not allowed: 1 to 63 letters, digits, `_` or `-`, not starting with `-`, not a reserved word.',
+  ),
+  'bad-address': r(2, 'The address is not of the form HOST:PORT.'),
+  'bad-size': r(2, 'The size is not a positive multiple of 4096 bytes.'),
+  'bad-path': r(2, 'The path must be absolute and below nothing hidden.'),
+  'bad-key': r(2, 'The key is not one that the tree knows, or the value does not fit it.'),
+  'bad-value': r(2, 'The value does not fit the key.'),
+  'bad-position': r(1, 'A log position in the tree cannot be parsed.'),
+  'stamp-in-future': r(
+    1,
+    'A Lamport stamp lies too far in the future; it was not accepted.',
+    'Set the clock of the host that made it (NTP), then write the value again there.',
+  ),
+
+  // tree and daemon
+  'no-cluster': r(
+    5,
+    'This directory is not a member of a cluster.',
+    'marsadm create-cluster, or marsadm join-cluster TOKEN',
+  ),
+  'cluster-exists': r(3, 'This host is already a member of a cluster.', 'marsadm leave-cluster'),
+  'tree-not-writable': r(
+    1,
+    'The state directory cannot be written.',
+    'Check owner, mode, mount options and free space.',
+  ),
+  'tree-damaged': r(1, 'The state directory is not as it must be.'),
+  'no-such-key': r(5, 'The key does not exist.'),
+  'daemon-running': r(3, 'Another daemon already works on this state directory.'),
+  'no-daemon': r(7, 'No daemon runs on this state directory.', 'systemctl start marsd'),
+  'no-engine': r(7, 'Neither the kernel module nor the embedded engine can be used.'),
+  engine: r(1, 'The engine refused an operation.'),
+
+  // membership, peers, tokens
+  'in-use-by-resources': r(3, 'The host still takes part in resources.', 'marsadm leave-resource all'),
+  'name-taken': r(3, 'A living member of the cluster already has this name.'),
+  'not-a-member': r(3, 'The host is not a member of the cluster.'),
+  'token-malformed': r(
+    2,
+    'This is not a join token.',
+    'Make a new one on a member with `marsadm join-token`.',
+  ),
+  'token-unknown': r(
+    3,
+    'The member does not know this token, or it was already used.',
+    'Make a new one with `marsadm join-token`.',
+  ),
+  'token-used': r(
+    3,
+    'The token was already used; a token is good for one join.',
+    'Make a new one with `marsadm join-token`.',
+  ),
+  'token-expired': r(3, 'The token has expired.', 'Make a new one with `marsadm join-token`.'),
+  'peer-unreachable': r(6, 'The other host cannot be reached.'),
+  'cert-not-member': r(6, 'The other side showed a certificate that no member of the cluster has.'),
+  'cert-mismatch': r(6, 'The other side showed another certificate than the expected one.'),
+  'other-cluster': r(6, 'The other side belongs to another cluster.'),
+  'protocol-mismatch': r(6, 'No protocol version is spoken by both sides.'),
+  'bad-message': r(6, 'The other side sent something that is not a valid message.'),
+  'message-too-big': r(6, 'The other side sent a message beyond the size limits.'),
+  'stream-broken': r(6, 'The connection broke in the middle of a transfer.'),
+  'no-handler': r(6, 'The other side does not serve this kind of stream.'),
+
+  // resources
+  'no-such-resource': r(5, 'There is no such resource.', 'marsadm view-all-resources'),
+  'resource-exists': r(3, 'The resource already exists.', 'marsadm join-resource'),
+  'not-joined': r(5, 'This host is not a member of the resource.', 'marsadm join-resource'),
+  'already-joined': r(3, 'This host is already a member of the resource.'),
+  'still-members': r(
+    3,
+    'Other hosts are still members of the resource.',
+    'marsadm leave-resource on each of them',
+  ),
+  'device-missing': r(5, 'The data device or file does not exist.'),
+  'device-busy': r(3, 'The data device or file is already in use.'),
+  'device-too-small': r(3, 'The data device or file is smaller than needed.'),
+  'device-unusable': r(
+    3,
+    'The data device or file is not a block device or regular file that can be read and written.',
+  ),
+  'device-name-taken': r(3, 'Another resource of this host has the same device name.'),
+  'device-open': r(3, 'The exported device is in use.', 'Unmount or close it, then `marsadm wait-umount`.'),
+  'not-attached': r(3, 'The resource is not attached here.', 'marsadm attach'),
+  'is-primary': r(3, 'This host is, or is going to be, the primary of the resource.', 'marsadm secondary'),
+  'not-primary': r(3, 'This host is not the primary of the resource.'),
+  'no-primary': r(3, 'The resource has no designated primary.'),
+  'size-shrinks': r(3, 'A resource can only grow.'),
+  'not-detached': r(3, 'The resource is still attached here.', 'marsadm down'),
+
+  // handover
+  'sync-unfinished': r(3, 'The replica is not yet complete.', 'marsadm wait-resource R is-consistent'),
+  'sync-running': r(3, 'Other replicas are still being synchronised from the primary.'),
+  'fetch-off': r(3, 'Fetching of logs is switched off here.', 'marsadm connect'),
+  'fetch-on': r(3, 'Fetching of logs must be switched off before a forced switch.', 'marsadm disconnect'),
+  'replay-off': r(3, 'Replay is switched off here.', 'marsadm resume-replay'),
+  'replay-error': r(3, 'Replay has stopped with an error.'),
+  'primary-unreachable': r(6, 'The current primary cannot be reached, so a planned handover is impossible.'),
+  'no-replay-position': r(3, 'Nothing is known yet about how far this replica is.'),
+  'split-brain': r(10, 'The history of the resource has forked: two hosts wrote independently.'),
+
+  // states of replay, logs and disks as published in the tree
+  ok: r(0, 'Everything is as it should be.'),
+  'bad-crc': r(1, 'A log record failed its checksum; nothing behind it was applied.'),
+  'bad-log': r(1, 'A log file is damaged or is not a log; nothing behind the damage was applied.'),
+  'bad-chain': r(1, 'A log does not continue its predecessor.'),
+  'log-missing': r(1, 'A log that is needed no longer exists anywhere.', 'marsadm invalidate'),
+  'log-space-low': r(1, 'The file system of the logs is filling up.', 'marsadm log-delete-all'),
+  'log-space-full': r(1, 'The file system of the logs is full; writers wait.', 'marsadm log-delete-all'),
+  'log-write-error': r(1, 'Writing the log failed; writers get errors.'),
+  'data-read-error': r(1, 'Reading the data disk failed.'),
+  'data-write-error': r(1, 'Writing the data disk failed.'),
+} as const satisfies Readonly<Record<string, Reason>>;
+
+export type ReasonCode = keyof typeof catalogue;
+
+/** Everything known about each code. */
+export const REASONS: Readonly<Record<ReasonCode, Reason>> = catalogue;
+
+/** Is this word a code of the catalogue? */
+export function isReasonCode(word: string): word is ReasonCode {
+  return Object.hasOwn(catalogue, word);
+}
+
+/** The parts of an error beyond its code. */
+export interface ErrorDetails {
+  /** Replaces the sentence of the catalogue. */
+  readonly message?: string;
+  /** What was found, in words: `hosta: is-primary is still 1`. */
+  readonly found?: string;
+  /** The next safe command. */
+  readonly next?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * An error with a code of the catalogue.
+ *
+ * @param code - why
+ * @param details - what was found (a bare string is taken as `found`)
+ */
+export class MarsError extends Error {
+  readonly code: ReasonCode;
+  readonly exit: ExitCode;
+  readonly found?: string;
+  readonly next?: string;
+
+  constructor(code: ReasonCode, details: ErrorDetails | string = {}) {
+    const d: ErrorDetails = typeof details === 'string' ? { found: details } : details;
+    const reason = REASONS[code];
+    const message = d.message ?? reason.text;
+    super(d.found === undefined ? message : `${message} (${d.found})`, { cause: d.cause });
+    this.name = 'MarsError';
+    this.code = code;
+    this.exit = reason.exit;
+    if (d.found !== undefined) this.found = d.found;
+    const next = d.next ?? reason.hint;
+    if (next !== undefined) this.next = next;
+  }
+}
+
+/** Wrap anything thrown: a MarsError stays, a system error becomes `io`, the rest `internal`. */
+export function asMarsError(thrown: unknown): MarsError {
+  if (thrown instanceof MarsError) return thrown;
+  if (thrown instanceof Error && 'errno' in thrown)
+    return new MarsError('io', { found: thrown.message, cause: thrown });
+  const found = thrown instanceof Error ? thrown.message : String(thrown);
+  return new MarsError('internal', { found, cause: thrown });
+}
