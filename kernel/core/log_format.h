@@ -21,6 +21,11 @@
  * bytes of group k as they stand on disk); H = SHA-256 cut to 16 bytes.  A
  * descriptor holds the crc of every payload, so the digest behind the last
  * group commits to the whole file, and header.prev_digest chains files.
+ *
+ * Checksums are CRC-32C as everybody else computes it (start ~0, final inversion:
+ * "123456789" gives 0xe3069283); mars_log_crc() is the one way to get it.
+ *
+ * Pure functions over byte buffers: no locks, no allocation, any context.
  */
 #ifndef _MARS_LOG_FORMAT_H
 #define _MARS_LOG_FORMAT_H
@@ -91,16 +96,18 @@ enum mars_log_record_type {
 	MARS_LOG_DISCARD = 2,
 	MARS_LOG_ZEROES	 = 3,
 	MARS_LOG_MARK	 = 4,		/* a named point; pos = mark number */
-	MARS_LOG_UNDO	 = 5,		/* old data; reserved, replay ignores it */
+	MARS_LOG_UNDO	 = 5,		/* old data, laid out as WRITE; reserved, replay ignores it */
 };
+
+#define MARS_LOG_NOUNMAP	1u	/* ZEROES: keep the space allocated */
 
 struct mars_log_record {
 	__le16 type;
-	__le16 flags;			/* bit 0: NOUNMAP for ZEROES; others 0 */
+	__le16 flags;			/* MARS_LOG_NOUNMAP with ZEROES; others 0 */
 	__le32 payload_off;		/* from the start of the raw payload; multiple of 4096 */
 	__le64 pos;
 	__le64 len;
-	__le64 lamport;			/* when the write entered, ns */
+	__le64 lamport;			/* when the write entered, ns; not beyond the group's */
 	__le32 crc;			/* crc32c of the payload span */
 	__le32 pad;
 	u8 reserved[8];
@@ -113,6 +120,31 @@ static inline u32 mars_log_span(u64 pos, u64 len)
 	return (u32)(((pos + len + MARS_LOG_BLOCK - 1) & ~(u64)(MARS_LOG_BLOCK - 1)) -
 		     (pos & ~(u64)(MARS_LOG_BLOCK - 1)));
 }
+
+/** mars_log_desc_size - descriptor bytes of a group with @nr records */
+static inline u32 mars_log_desc_size(u32 nr)
+{
+	u32 size = sizeof(struct mars_log_group) + nr * (u32)sizeof(struct mars_log_record);
+
+	return (size + MARS_LOG_BLOCK - 1) & ~(MARS_LOG_BLOCK - 1);
+}
+
+/** mars_log_record - record @i of a descriptor; the caller knows that it exists */
+static inline const struct mars_log_record *mars_log_record(const struct mars_log_group *g, u32 i)
+{
+	return (const struct mars_log_record *)(g + 1) + i;
+}
+
+/** mars_log_has_payload - does a record carry payload? */
+static inline bool mars_log_has_payload(const struct mars_log_record *r)
+{
+	u16 type = le16_to_cpu(r->type);
+
+	return type == MARS_LOG_WRITE || type == MARS_LOG_UNDO;
+}
+
+/** mars_log_crc - extend @crc (0 at the start) over @len bytes; pieces may be chained */
+u32 mars_log_crc(u32 crc, const void *p, size_t len);
 
 /* Verdicts of the scanner.  Anything but OK and MORE ends the log. */
 enum mars_log_verdict {
@@ -181,7 +213,7 @@ enum mars_log_verdict mars_log_group_check(const void *buf, size_t avail,
 					   size_t *need, size_t *total);
 /** mars_log_cursor_next - move @cur behind a group that was checked OK */
 void mars_log_cursor_next(struct mars_log_cursor *cur, const struct mars_log_group *g);
-/** mars_log_group_seal - fill crc of a finished descriptor and advance @digest over it */
+/** mars_log_group_seal - set prev_digest and crc of a finished descriptor, advance @digest over it */
 void mars_log_group_seal(struct mars_log_group *g, u8 digest[MARS_DIGEST_SIZE]);
 /** mars_log_verdict_name - stable lower-case word, e.g. "bad-crc" */
 const char *mars_log_verdict_name(enum mars_log_verdict v);

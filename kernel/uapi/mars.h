@@ -248,6 +248,7 @@ enum mars_val_replay {
 	MARS_V_REPLAY_END,
 	MARS_V_REPLAY_RECORDS, MARS_V_REPLAY_BYTES,
 	MARS_V_REPLAY_LAMPORT,		/* stamp of the newest applied record */
+	MARS_V_REPLAY_VERDICT,		/* enum mars_log_verdict that stopped it; 0 = none */
 };
 enum mars_val_nbd {
 	MARS_V_NBD_CLIENTS,		/* open count */
