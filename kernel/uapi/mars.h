@@ -16,6 +16,7 @@
 #ifndef _UAPI_MARS_H
 #define _UAPI_MARS_H
 
+#include <linux/ioctl.h>
 #include <linux/types.h>
 
 #define MARS_ABI_VERSION	1
@@ -268,5 +269,10 @@ struct mars_ctl_status {
 	__u8 digest[MARS_DIGEST_SIZE];	/* logger: at DURABLE; replay: at PARSED */
 	__u8 digest2[MARS_DIGEST_SIZE];	/* logger: at PREV_END; replay: at CKPT */
 };
+
+/* ioctl on /dev/mars-control: the verb is the command number, the argument its structure. */
+#define MARS_IOC_TYPE		0xE9
+#define MARS_IOC_MAX		4096	/* no structure is longer */
+#define MARS_IOC(verb, size)	_IOC(_IOC_READ | _IOC_WRITE, MARS_IOC_TYPE, (verb) & 0xff, (size))
 
 #endif /* _UAPI_MARS_H */

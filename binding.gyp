@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Two addons. mars_sys holds the few system calls Node has no words for (link
+# times with nanoseconds, flock, fallocate, ioctl, sd_notify): the tree and
+# marsadm need no more. mars holds the embedded engine: the C core compiled
+# against the user-space stand-ins of the kernel headers, and the log scanner.
+#
+# Configuration Release is what runs; Debug is the same under AddressSanitizer
+# and UndefinedBehaviorSanitizer (npm run build:native:asan).
+{
+  'target_defaults': {
+    'dependencies': ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
+    'defines': ['NAPI_VERSION=9', '_GNU_SOURCE'],
+    'cflags': ['-fvisibility=hidden', '-Wall', '-Wextra', '-Wno-unused-parameter'],
+    'cflags_c': ['-std=gnu11'],
+    'cflags_cc': ['-std=gnu++17', '-fvisibility-inlines-hidden'],
+    'ldflags': ['-Wl,-z,nodelete', '-pthread'],
+    'configurations': {
+      'Release': {
+        'cflags': ['-O2', '-g1'],
+        'cflags!': ['-O3'],
+      },
+      'Debug': {
+        'cflags': ['-O1', '-g', '-fno-omit-frame-pointer',
+                   '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],
+        'cflags!': ['-O0'],
+        'ldflags': ['-fsanitize=address,undefined'],
+      },
+    },
+  },
+  'targets': [
+    {
+      'target_name': 'mars_sys',
+      'include_dirs': ['kernel'],
+      'sources': ["<!@(node scripts/native-sources.mjs sys)"],
+    },
+    {
+      'target_name': 'mars',
+      'include_dirs': ['native/shim', 'kernel', 'native'],
+      'sources': ["<!@(node scripts/native-sources.mjs engine)"],
+    },
+  ],
+}
