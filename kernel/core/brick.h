@@ -24,6 +24,7 @@
 
 #include <linux/types.h>
 #include <linux/list.h>
+#include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <linux/refcount.h>
 #include <linux/mempool.h>
@@ -53,7 +54,8 @@ struct mars_hop {
 /**
  * struct mars_route - immutable snapshot of the wiring below an input
  * @ref: one for the publishing input, one per request
- * @input: where requests of this route are born
+ * @input: where requests of this route are born; not to be followed once the
+ *	owner may be gone
  * @size: bytes of a request including all aspects on the deepest path
  * @pool: requests
  * @top: first hop (the brick the input is connected to)
@@ -75,6 +77,9 @@ struct mars_input {
 	struct mars_brick *brick;	/* owner; constant */
 	unsigned int nr;		/* index in owner; constant */
 	struct mars_brick *to;		/* mars_topology_lock */
+	struct list_head up;		/* in to->above; mars_topology_lock */
+	struct list_head rewire;	/* of one rewiring; mars_topology_lock */
+	struct mars_route *next;	/* being built; mars_topology_lock */
 	spinlock_t lock;
 	struct mars_route *route;	/* lock; NULL = not connected */
 };
@@ -94,9 +99,12 @@ struct mars_input {
  * @set: change a parameter; 0 or -errno, sets *reason; must not wait
  * @power: the button changed; asynchronous: the brick reports with
  *	mars_brick_leds() when done.  On: leds become (on=1, off=0).  Off: first
- *	(0,0), then (0,1) once nothing is in flight.  Only called on a change.
- *	Returning -errno (with *reason) refuses the change.
- * @submit: a request enters the output; never sleeps; ends in xio_complete()
+ *	(0,0), then (0,1) once nothing is in flight.  Only called on a change; on
+ *	comes only when fully off, off may come while on is still under way.
+ *	Returning -errno (with *reason) refuses the change.  NULL: always works.
+ * @submit: a request enters the output; never sleeps; ends in xio_complete().
+ *	A brick that is off must answer too, with -ESHUTDOWN: requests of
+ *	replaced routes may come late (mars_gate_enter() in gate.h does it).
  * @get_info: size and limits; -errno when unknown
  * @status: fill val[], nr_val, state, error, digests; the frame is done
  *
@@ -125,7 +133,9 @@ struct mars_brick {
 	const struct mars_brick_type *type;	/* constant */
 	char name[MARS_NAME_MAX];		/* constant */
 	struct mars_input input[MARS_MAX_INPUTS];
-	struct list_head all;			/* mars_topology_lock */
+	struct rb_node by_name;			/* mars_topology_lock */
+	struct list_head above;			/* inputs wired to us; mars_topology_lock */
+	struct list_head walk;			/* of one graph walk; mars_topology_lock */
 	unsigned int users;			/* routes leading here; mars_topology_lock */
 	bool button;				/* the wish; mars_topology_lock to change */
 	bool led_on, led_off;			/* the facts; event_lock */
@@ -135,18 +145,52 @@ struct mars_brick {
 
 /* --- registry and topology: process context, used by control.c and tests --- */
 
+/*
+ * All return 0 or -errno with *reason.  They take mars_topology_lock, so a
+ * brick's own methods must not call them.
+ */
+
+/** mars_type_register - add a type to the table; -EEXIST, -ENOSPC, -EINVAL */
 int mars_type_register(const struct mars_brick_type *type);
+/** mars_brick_find - by name, or NULL; the caller keeps it from being destroyed */
 struct mars_brick *mars_brick_find(const char *name);
 int mars_brick_create(const char *type, const char *name, enum mars_reason *reason);
+/** mars_brick_destroy - must be off and without routes above; cuts its own wires */
 int mars_brick_destroy(const char *name, enum mars_reason *reason);
+/**
+ * mars_brick_connect - wire or rewire an input, also under load
+ *
+ * When the upper brick is on, the lower one must be on too.  All or nothing: on
+ * failure the old wiring is untouched.  Connecting to the same brick is a no-op.
+ */
 int mars_brick_connect(const char *name, unsigned int input, const char *to,
 		       enum mars_reason *reason);
 int mars_brick_disconnect(const char *name, unsigned int input,
 			  enum mars_reason *reason);
+/**
+ * mars_brick_switch - press the button
+ *
+ * On: every connected lower brick must be on, and the brick fully off before.
+ * Off: every brick directly above must be fully off.  Pressing it again is a no-op.
+ */
 int mars_brick_switch(const char *name, bool on, enum mars_reason *reason);
+/** mars_brick_set - @text must have a NUL behind @len bytes */
 int mars_brick_set(const char *name, u32 key, u64 value, const char *text,
 		   u32 len, enum mars_reason *reason);
-/** mars_brick_info - get_info of the brick an input is connected to */
+/** mars_brick_status - fill @st */
+int mars_brick_status(const char *name, struct mars_ctl_status *st,
+		      enum mars_reason *reason);
+/** mars_brick_status_next - status of the first brick behind @prev in name order; false = none */
+bool mars_brick_status_next(const char *prev, struct mars_ctl_status *st);
+/** mars_brick_info - get_info of a brick by name */
+int mars_brick_info(const char *name, struct xio_info *info);
+
+/**
+ * mars_input_info - get_info of the brick an input is connected to
+ *
+ * Only from a brick's own set, power, status or get_info method, where
+ * mars_topology_lock is held.  -ENOTCONN when not connected.
+ */
 int mars_input_info(struct mars_input *input, struct xio_info *info);
 
 /* --- lamps and events: any context --- */
@@ -155,7 +199,12 @@ void mars_brick_leds(struct mars_brick *brick, bool on, bool off);
 void mars_brick_event(struct mars_brick *brick, u32 events);
 /** mars_event_next - fill @st for the next brick with pending events; false = none */
 bool mars_event_next(struct mars_ctl_status *st);
-/** mars_event_hook - called (any context, no locks but event_lock) when events appear */
+/**
+ * mars_event_hook - called when a brick without pending events gets some
+ *
+ * Any context, no lock of this file held.  Whoever is woken by it calls
+ * mars_event_next() until it says false.
+ */
 extern void (*mars_event_hook)(void);
 
 /* --- routes: any context --- */
@@ -169,7 +218,10 @@ int mars_control(void *arg, size_t size);
 
 /* --- start and stop of the whole core --- */
 
-int mars_core_init(void);	/* registers all portable brick types */
+int mars_core_init(void);	/* registers all portable brick types (types.c) */
 void mars_core_exit(void);	/* refuses nothing: caller has destroyed all bricks */
+
+/** mars_reason_errno - the -errno that goes with a reason; 0 for MARS_R_NONE */
+int mars_reason_errno(enum mars_reason reason);
 
 #endif /* _MARS_BRICK_H */

@@ -101,16 +101,32 @@ struct xio_info {
 struct xio_request *xio_alloc(struct mars_input *input, gfp_t gfp);
 /** xio_free - by the initiator, after its end function ran or instead of submit */
 void xio_free(struct xio_request *rq);
-/** xio_submit - start the request; @fn runs exactly once, maybe before return */
+/**
+ * xio_submit - start the request; @fn runs exactly once, maybe before return
+ *
+ * Ends at once with -EINVAL: an unknown op or flag; READ, WRITE without length or
+ * memory or longer than XIO_MAX_IO; DISCARD, WRITE_ZEROES without length; FLUSH
+ * with a position or length; a range that wraps.  Whether a range lies inside the
+ * device is checked by the brick that knows the size.
+ */
 void xio_submit(struct xio_request *rq, xio_end_fn fn);
-/** xio_forward - from a brick's submit or end function: hand down input @nr */
+/**
+ * xio_forward - from a brick's submit or end function: hand down input @nr
+ *
+ * Nothing connected there on this route: the request ends with -ENOTCONN.
+ */
 void xio_forward(struct xio_request *rq, unsigned int nr);
 /** xio_push - the brick now holding @rq wants @fn called at completion */
 void xio_push(struct xio_request *rq, struct xio_end *end, xio_end_fn fn);
 /** xio_complete - the request is done here with @status (0 or -errno) */
 void xio_complete(struct xio_request *rq, int status);
 
-/** xio_aspect - private state of the brick now holding the request: one addition */
+/**
+ * xio_aspect - private state of the brick now holding the request: one addition
+ *
+ * Aligned to 16 bytes, not initialised.  Whoever gets the request into its hands
+ * again by an end function or a work item finds it as it was left.
+ */
 static inline void *xio_aspect(struct xio_request *rq)
 {
 	return (char *)rq + rq->hop->aspect;

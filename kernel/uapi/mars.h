@@ -37,9 +37,11 @@ enum mars_verb {
 	MARS_VERB_SWITCH	= 6,	/* struct mars_ctl_switch */
 	MARS_VERB_SET		= 7,	/* struct mars_ctl_set */
 	MARS_VERB_STATUS	= 8,	/* struct mars_ctl_status, .name is the question */
-	MARS_VERB_LIST		= 9,	/* struct mars_ctl_status, .name = previous, empty = first */
+	MARS_VERB_LIST		= 9,	/* struct mars_ctl_status, .name = previous, empty = first;
+					 * in name order; answer with empty .name = no more */
 	MARS_VERB_LAMPORT	= 10,	/* struct mars_ctl_lamport */
-	MARS_VERB_EVENT		= 11,	/* struct mars_ctl_status: next brick with pending events */
+	MARS_VERB_EVENT		= 11,	/* struct mars_ctl_status: next brick with pending events;
+					 * answer with empty .name = none */
 };
 
 /* Why a call was refused.  Numbers are stable; new ones are appended. */
@@ -125,7 +127,7 @@ struct mars_ctl_set {
 	struct mars_ctl_hdr hdr;
 	char name[MARS_NAME_MAX];
 	__u32 key;			/* enum mars_key_* */
-	__u32 len;			/* bytes used in text */
+	__u32 len;			/* bytes used in text, < MARS_TEXT_MAX */
 	__u64 value;
 	char text[MARS_TEXT_MAX];
 };
@@ -219,6 +221,7 @@ struct mars_log_ident {
 enum mars_val_file {
 	MARS_V_FILE_SIZE, MARS_V_FILE_READS, MARS_V_FILE_WRITES, MARS_V_FILE_FLUSHES,
 	MARS_V_FILE_BYTES_READ, MARS_V_FILE_BYTES_WRITTEN,
+	MARS_V_FILE_DIRECT,		/* 1 = O_DIRECT is in effect */
 };
 enum mars_val_logger {
 	MARS_V_LOGGER_NUMBER,		/* log now written: number ... */
