@@ -87,7 +87,7 @@ struct mars_log_group {
 	__le32 raw_payload_size;	/* before compression */
 	__le32 pad1;
 	u8 prev_digest[16];		/* running digest in front of this group */
-	u8 pad2[32];
+	u8 pad2[40];
 };
 static_assert(sizeof(struct mars_log_group) == 128);
 
