@@ -77,6 +77,12 @@ const catalogue = {
     'Set the clock of the host that made it (NTP), then write the value again there.',
   ),
 
+  'clock-behind': r(
+    1,
+    'The clock of this host is far behind the newest stamp it has written itself.',
+    'Set the clock of this host (NTP) and try again.',
+  ),
+
   // tree and daemon
   'no-cluster': r(
     5,
