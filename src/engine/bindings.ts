@@ -110,12 +110,14 @@ function load(name: string): unknown {
     });
   } catch (error) {
     if (existsSync(join(projectRoot(), 'build', build, `${name}.node`))) {
-      throw new EngineError(`the native addon ${name}.node can't be loaded: ${String(error)}`, {
+      throw new EngineError({
+        message: `the native addon ${name}.node can't be loaded: ${String(error)}`,
         code: 'ENGINE_NOT_LOADABLE',
         cause: error,
       });
     }
-    throw new EngineError(`the native addon ${name}.node is missing: run "make build"`, {
+    throw new EngineError({
+      message: `the native addon ${name}.node is missing: run "make build"`,
       code: 'ENGINE_NOT_BUILT',
       cause: error,
     });

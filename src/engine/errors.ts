@@ -8,6 +8,7 @@
 
 /** What is known of a failure of the engine. */
 export interface EngineErrorDetail {
+  readonly message: string;
   /** errno name such as `EBUSY`, or `ENGINE_...` when no verb was reached */
   readonly code: string;
   /** errno, positive; 0 = none */
@@ -26,8 +27,8 @@ export class EngineError extends Error {
   readonly reason: string;
   readonly syscall: string;
 
-  constructor(message: string, detail: EngineErrorDetail) {
-    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+  constructor(detail: EngineErrorDetail) {
+    super(detail.message, detail.cause === undefined ? undefined : { cause: detail.cause });
     this.name = 'EngineError';
     this.code = detail.code;
     this.errno = detail.errno ?? 0;

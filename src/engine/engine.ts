@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The two engines behind one interface: embedded in this process, or mars.ko.
+ *
+ * Both take the same structures; they differ only in how a structure gets to
+ * the dispatcher and in how a change is noticed. Verbs are synchronous and take
+ * microseconds, except that switching a brick on may open files.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { engineBinding, sysBinding, type EngineBinding } from './bindings.js';
+import { EngineError } from './errors.js';
+import { EventFan } from './events.js';
+import { PARAMS, REASON_TEXTS, REASON_WORDS, reasonWord, type Verb } from './keys.js';
+import {
+  checkLayout,
+  decodeEvent,
+  decodeLamport,
+  decodeReason,
+  decodeStatus,
+  decodeVersion,
+  encodeCreate,
+  encodeDestroy,
+  encodeIdent,
+  encodeLamport,
+  encodeSet,
+  encodeStatus,
+  encodeSwitch,
+  encodeVersion,
+  encodeWire,
+  type VersionInfo,
+} from './structs.js';
+import type { BrickEvent, BrickStatus, BrickType, ClockReading, Engine, SetValue } from './types.js';
+
+const ERRNO_NAMES = new Map(Object.entries(osConstants.errno).map(([name, nr]) => [nr as number, name]));
+
+/** The verbs, whoever takes them. */
+abstract class ControlledEngine implements Engine {
+  abstract readonly kind: 'embedded' | 'kernel';
+  readonly #fan = new EventFan();
+  #version: VersionInfo | undefined;
+
+  /** Hand one structure to the dispatcher: 0 or -errno. */
+  protected abstract control(struct: Buffer): number;
+  /** Begin to call {@link drain} when something changes. */
+  protected abstract watch(): void;
+
+  /** What the engine says of itself. */
+  get version(): VersionInfo {
+    this.#version ??= decodeVersion(this.#call('version', encodeVersion(), ''));
+    return this.#version;
+  }
+
+  get logFormat(): number {
+    return this.version.logFormat;
+  }
+
+  create(type: BrickType, name: string): void {
+    this.#call('create', encodeCreate(type, name), `${type} ${name}`);
+  }
+
+  destroy(name: string): void {
+    this.#call('destroy', encodeDestroy(name), name);
+  }
+
+  connect(name: string, input: number, to: string): void {
+    this.#call('connect', encodeWire(name, input, to), `${name} input ${input} to ${to}`);
+  }
+
+  disconnect(name: string, input: number): void {
+    this.#call('disconnect', encodeWire(name, input), `${name} input ${input}`);
+  }
+
+  switch(name: string, on: boolean): void {
+    this.#call('switch', encodeSwitch(name, on), `${name} ${on ? 'on' : 'off'}`);
+  }
+
+  set(name: string, key: string, value: SetValue): void {
+    const param = PARAMS[key];
+    if (!param) throw refusal('set', 22, 'no-key', `${name} ${key}`);
+    const number = 'value' in value ? (value.value ?? 0n) : 0n;
+    const content = 'text' in value ? value.text : 'ident' in value ? encodeIdent(value.ident) : '';
+    this.#call('set', encodeSet(name, param.key, number, content), `${name} ${key}`);
+  }
+
+  status(name: string): BrickStatus {
+    const status = decodeStatus(this.#call('status', encodeStatus('status', name), name));
+    if (!status) throw refusal('status', osConstants.errno.ENOENT, 'no-brick', name);
+    return status;
+  }
+
+  list(): BrickStatus[] {
+    const all: BrickStatus[] = [];
+    for (let name = ''; ; ) {
+      const status = decodeStatus(this.#call('list', encodeStatus('list', name), name));
+      if (!status) return all;
+      all.push(status);
+      name = status.name;
+    }
+  }
+
+  lamport(advance = 0n): ClockReading {
+    return decodeLamport(this.#call('lamport', encodeLamport(advance), ''));
+  }
+
+  events(signal?: AbortSignal): AsyncIterable<BrickEvent> {
+    this.watch();
+    return this.#fan.subscribe(signal);
+  }
+
+  /** Take everything that changed and give it to all consumers. */
+  protected drain(): void {
+    for (;;) {
+      const event = decodeEvent(this.#call('event', encodeStatus('event', ''), ''));
+      if (!event) return;
+      this.#fan.publish(event);
+    }
+  }
+
+  /** End all event consumers. */
+  protected finish(): void {
+    this.#fan.end();
+  }
+
+  #call(verb: Verb, struct: Buffer, about: string): Buffer {
+    const rc = this.control(struct);
+    if (rc < 0) throw refusal(verb, -rc, reasonWord(decodeReason(struct)), about);
+    return struct;
+  }
+}
+
+function refusal(verb: Verb, errno: number, reason: string, about: string): EngineError {
+  const code = ERRNO_NAMES.get(errno) ?? `E${errno}`;
+  const word = REASON_WORDS.find((w) => w === reason);
+  const text = word && word !== 'none' ? REASON_TEXTS[word] : code;
+  return new EngineError({
+    message: `${verb}${about ? ` ${about}` : ''}: ${text} (${reason}, ${code})`,
+    code,
+    errno,
+    reason,
+    syscall: verb,
+  });
+}
+
+/** How the embedded engine is started. */
+export interface EmbeddedOptions {
+  /** executor threads, 0..256; 0 = the engine's default. Counts only for who starts it first. */
+  readonly threads?: number;
+}
+
+/**
+ * The engine inside this process.
+ *
+ * There is one a process: every instance, in every worker thread, sees the same
+ * bricks. It outlives its instances like a kernel module; {@link shutdown}
+ * takes it down. Events reach one thread only.
+ */
+export class EmbeddedEngine extends ControlledEngine {
+  readonly kind = 'embedded';
+  readonly #binding: EngineBinding;
+  #watching = false;
+
+  /** Throws EngineError ENGINE_NOT_BUILT or ENGINE_MISMATCH when the addon is missing or stale. */
+  constructor(options: EmbeddedOptions = {}) {
+    super();
+    this.#binding = engineBinding();
+    checkLayout(this.#binding.layout);
+    this.#binding.init(options.threads ?? 0);
+  }
+
+  /**
+   * Destroy all bricks, wait for IO in flight, stop the engine. Throws EBUSY
+   * when another thread of this process uses it.
+   */
+  shutdown(): void {
+    this.#binding.exit();
+    this.#watching = false;
+    this.finish();
+  }
+
+  protected control(struct: Buffer): number {
+    return this.#binding.control(struct);
+  }
+
+  protected watch(): void {
+    if (this.#watching) return;
+    this.#binding.listen(() => this.drain());
+    this.#watching = true;
+    // What happened before anybody listened woke nobody.
+    setImmediate(() => this.#watching && this.drain());
+  }
+}
+
+/** Where mars.ko takes control. */
+export const CONTROL_DEVICE = '/dev/mars-control';
+
+/** mars.ko, through its control device. */
+export class KernelEngine extends ControlledEngine {
+  readonly kind = 'kernel';
+  readonly #fd: number;
+  readonly #poll: (fd: number, ready: () => void) => () => void;
+  #stop: (() => void) | undefined;
+
+  /**
+   * @param poll calls `ready` whenever the descriptor becomes readable, until the function it returned is called
+   * @throws the error of open(2), e.g. ENOENT when the module is not loaded
+   */
+  constructor(poll: (fd: number, ready: () => void) => () => void, path: string = CONTROL_DEVICE) {
+    super();
+    this.#fd = openSync(path, 'r+');
+    this.#poll = poll;
+  }
+
+  /** Give the device back; bricks go on. */
+  close(): void {
+    this.#stop?.();
+    this.finish();
+    closeSync(this.#fd);
+  }
+
+  protected control(struct: Buffer): number {
+    return sysBinding().controlFd(this.#fd, struct);
+  }
+
+  protected watch(): void {
+    this.#stop ??= this.#poll(this.#fd, () => this.drain());
+  }
+}
