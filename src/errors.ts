@@ -180,6 +180,7 @@ const catalogue = {
   'log-write-error': r(1, 'Writing the log failed; writers get errors.'),
   'data-read-error': r(1, 'Reading the data disk failed.'),
   'data-write-error': r(1, 'Writing the data disk failed.'),
+  'sync-refused': r(6, 'The other side does not serve this sync.'),
 } as const satisfies Readonly<Record<string, Reason>>;
 
 export type ReasonCode = keyof typeof catalogue;

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Bricks as the daemon handles them: find, switch and wait, take away.
+ *
+ * Keeps the newest state of every brick from the engine's events, so that
+ * waiting for a lamp never asks twice and never polls. One instance serves the
+ * whole daemon; it is fed by `pump`, which runs until the signal aborts.
+ */
+import type { BrickEvent, BrickStatus, BrickType, Engine, SetValue } from '../engine/types.js';
+import { EngineError } from '../engine/errors.js';
+
+type Listener = (event: BrickEvent) => void;
+
+export class Bricks {
+  readonly #engine: Engine;
+  readonly #listeners = new Set<Listener>();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** Deliver engine events to everyone who waits or listens. */
+  async pump(signal: AbortSignal): Promise<void> {
+    for await (const event of this.#engine.events(signal)) for (const l of [...this.#listeners]) l(event);
+  }
+
+  /** Hear every event; returns the function that ends it. */
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The brick's state now, or undefined when there is none of that name. */
+  find(name: string): BrickStatus | undefined {
+    try {
+      return this.#engine.status(name);
+    } catch (error) {
+      if (error instanceof EngineError && error.reason === 'no-brick') return undefined;
+      throw error;
+    }
+  }
+
+  /** All bricks whose name starts with `prefix`. */
+  list(prefix: string): BrickStatus[] {
+    return this.#engine.list().filter((b) => b.name.startsWith(prefix));
+  }
+
+  create(type: BrickType, name: string, params: Readonly<Record<string, SetValue>>): void {
+    this.#engine.create(type, name);
+    try {
+      for (const [key, value] of Object.entries(params)) this.#engine.set(name, key, value);
+    } catch (error) {
+      this.#engine.destroy(name);
+      throw error;
+    }
+  }
+
+  connect(name: string, input: number, to: string): void {
+    this.#engine.connect(name, input, to);
+  }
+
+  disconnect(name: string, input: number): void {
+    this.#engine.disconnect(name, input);
+  }
+
+  set(name: string, key: string, value: SetValue): void {
+    this.#engine.set(name, key, value);
+  }
+
+  /** Press the button and wait until the lamps agree. Throws EngineError when refused. */
+  async power(name: string, on: boolean): Promise<BrickStatus> {
+    this.#engine.switch(name, on);
+    return this.wait(name, (s) => (on ? s.ledOn : s.ledOff));
+  }
+
+  /** Wait until a brick satisfies `done`; sees the present state first. */
+  wait(name: string, done: (status: BrickStatus) => boolean): Promise<BrickStatus> {
+    return new Promise((resolve, reject) => {
+      const look = (): boolean => {
+        const status = this.find(name);
+        if (!status) {
+          stop();
+          reject(new EngineError(`brick ${name} is gone`, { code: 'ENOENT', errno: 2, reason: 'no-brick' }));
+          return true;
+        }
+        if (!done(status)) return false;
+        stop();
+        resolve(status);
+        return true;
+      };
+      const stop = this.listen((event) => {
+        if (event.status.name === name) look();
+      });
+      look();
+    });
+  }
+
+  /** Switch off if need be, disconnect, and destroy once no request uses it any more. */
+  async remove(name: string): Promise<void> {
+    const status = this.find(name);
+    if (!status) return;
+    if (!status.ledOff || status.button) await this.power(name, false);
+    for (;;) {
+      const gone = this.#nextGone(name);
+      try {
+        this.#engine.destroy(name);
+        gone.cancel();
+        return;
+      } catch (error) {
+        if (!(error instanceof EngineError) || error.reason !== 'busy-users') {
+          gone.cancel();
+          throw error;
+        }
+        await gone.promise;
+      }
+    }
+  }
+
+  #nextGone(name: string): { promise: Promise<void>; cancel: () => void } {
+    let stop = (): void => undefined;
+    const promise = new Promise<void>((resolve) => {
+      stop = this.listen((event) => {
+        if (event.status.name !== name || !event.kinds.includes('gone')) return;
+        stop();
+        resolve();
+      });
+    });
+    return { promise, cancel: stop };
+  }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The running fetch of one resource: which log, from whom, and what went wrong.
+ *
+ * One stream at a time. A source that refuses, breaks off or sends rubbish
+ * is set aside for a while, growing with each failure, and the next one is asked.
+ */
+import type { FetchGoal } from '../strategy/resource.js';
+import { logName, sameLog } from '../strategy/history.js';
+import { fetchLog, type Expected } from '../transfer/logfetch.js';
+import { asMarsError } from '../errors.js';
+import type { Context } from './context.js';
+import type { LogStore } from './logstore.js';
+
+/** First and longest time a failed source is left alone, ms. */
+const RETRY_MS = 200;
+const RETRY_MAX_MS = 5000;
+
+export class Fetch {
+  readonly #ctx: Context;
+  readonly #resource: string;
+  readonly #store: LogStore;
+  readonly #changed: () => void;
+  readonly #failures = new Map<string, number>();
+  readonly #resting = new Set<string>();
+  #running: { readonly goal: FetchGoal; readonly source: string; readonly abort: AbortController; done: Promise<void> } | undefined;
+  #connected = false;
+  /** why the last fetch ended badly; undefined once data flows */
+  problem: string | undefined;
+
+  constructor(ctx: Context, resource: string, store: LogStore, changed: () => void) {
+    this.#ctx = ctx;
+    this.#resource = resource;
+    this.#store = store;
+    this.#changed = changed;
+  }
+
+  /** Data flows, or would if there were any. */
+  get active(): boolean {
+    return this.#running !== undefined && this.#connected;
+  }
+
+  /** The source that is being asked, if any. */
+  get source(): string | undefined {
+    return this.#running?.source;
+  }
+
+  /** Move towards the goal: keep, replace or end the running fetch. */
+  async run(goal: FetchGoal | undefined, expected: Expected): Promise<void> {
+    const running = this.#running;
+    if (running && (!goal || !sameLog(running.goal.log, goal.log) || !goal.sources.includes(running.source)))
+      await this.stop();
+    if (!goal || this.#running) return;
+    const source = goal.sources.find((s) => !this.#resting.has(s));
+    if (source === undefined) return;
+    const abort = new AbortController();
+    this.#running = { goal, source, abort, done: Promise.resolve() };
+    this.#running.done = this.#fetch(goal, source, expected, abort.signal);
+  }
+
+  /** End the running fetch; everything verified so far is kept. */
+  async stop(): Promise<void> {
+    this.#running?.abort.abort();
+    await this.#running?.done;
+  }
+
+  async #fetch(goal: FetchGoal, source: string, expected: Expected, signal: AbortSignal): Promise<void> {
+    try {
+      const stream = await this.#ctx.cluster.open(
+        source,
+        'log',
+        {
+          resource: this.#resource,
+          uuid: expected.resource,
+          number: goal.log.number.toString(),
+          origin: goal.log.origin,
+          from: goal.from.toString(),
+        },
+        signal,
+      );
+      const onAbort = (): void => stream.destroy();
+      signal.addEventListener('abort', onAbort);
+      if (signal.aborted) onAbort();
+      this.#connected = true;
+      this.#changed();
+      const end = await fetchLog(stream, this.#store, goal.log, expected, () => this.#flows(source));
+      signal.removeEventListener('abort', onAbort);
+      if (end.kind === 'refused' || end.kind === 'bad') this.#failed(source, end.reason, signal);
+      else if (end.kind === 'ended') this.#failed(source, 'stream-broken', signal);
+    } catch (error) {
+      this.#failed(source, asMarsError(error).code, signal);
+    } finally {
+      this.#running = undefined;
+      this.#connected = false;
+      this.#changed();
+    }
+  }
+
+  #flows(source: string): void {
+    this.#failures.delete(source);
+    this.problem = undefined;
+  }
+
+  #failed(source: string, reason: string, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    const count = (this.#failures.get(source) ?? 0) + 1;
+    this.#failures.set(source, count);
+    this.problem = reason;
+    this.#ctx.log(`${this.#resource}: fetching from ${source} failed: ${reason}`);
+    this.#resting.add(source);
+    this.#ctx.timers.set(Math.min(RETRY_MS * 2 ** (count - 1), RETRY_MAX_MS), () => {
+      this.#resting.delete(source);
+      this.#changed();
+    });
+  }
+
+  /** For messages. */
+  describe(): string {
+    return this.#running ? `${logName(this.#running.goal.log)} from ${this.#running.source}` : 'nothing';
+  }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The daemon of one node: tree, engine and cluster joined together.
+ *
+ * Observes three sources (tree changes, brick events, peers coming and going)
+ * and tells the resources concerned to look again. Everything else is theirs.
+ */
+import type { BrickEvent } from '../engine/types.js';
+import type { FrameStream, JsonObject } from '../cluster/types.js';
+import { keyResource, keys } from '../tree/catalogue.js';
+import type { Changes, Entry } from '../tree/types.js';
+import { LogRequest, SyncRequest } from '../transfer/messages.js';
+import { shipLog } from '../transfer/logship.js';
+import { serveSync } from '../transfer/syncsource.js';
+import type { Context } from './context.js';
+import { Resource } from './resource.js';
+
+export class Node {
+  readonly #ctx: Context;
+  readonly #resources = new Map<string, Resource>();
+  readonly #stop = new AbortController();
+  readonly #loops: Promise<void>[] = [];
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx;
+  }
+
+  /** Restore everything the tree says, then follow it. */
+  async start(): Promise<void> {
+    const { cluster, tree, bricks, publisher, host } = this.#ctx;
+    const { signal } = this.#stop;
+    this.#loops.push(bricks.pump(signal), this.#followTree(signal));
+    bricks.listen((event) => this.#onBrick(event));
+    cluster.onPeerChange(() => this.#onPeers());
+    cluster.serve('log', (stream, params) => this.#serveLog(stream, params));
+    cluster.serve('sync', (stream, params) => this.#serveSync(stream, params));
+    publisher.now({ [keys.nodeActual(host, 'alive')]: '1' });
+    this.#look(tree.snapshot().list('resource-'));
+    await cluster.start();
+    this.#onPeers();
+  }
+
+  /** Stop in an orderly way: devices away, logs drained, facts published. */
+  async close(): Promise<void> {
+    const { cluster, publisher, host } = this.#ctx;
+    await Promise.all([...this.#resources.values()].map((r) => r.stop()));
+    publisher.now({ [keys.nodeActual(host, 'alive')]: '0' });
+    await cluster.close();
+    this.#stop.abort();
+    await Promise.allSettled(this.#loops);
+  }
+
+  async #followTree(signal: AbortSignal): Promise<void> {
+    for await (const entries of this.#ctx.tree.changes(signal)) this.#look(entries);
+  }
+
+  /** Resources that changed look again; those that are new here get someone who cares. */
+  #look(entries: readonly Entry[]): void {
+    const names = new Set(entries.flatMap((e) => keyResource(e.key) ?? []));
+    for (const name of names) {
+      const joined = this.#ctx.tree.snapshot().value(keys.data(name, this.#ctx.host)) !== undefined;
+      if (joined && !this.#resources.has(name)) this.#resources.set(name, new Resource(this.#ctx, name));
+      this.#resources.get(name)?.trigger();
+    }
+  }
+
+  #onBrick(event: BrickEvent): void {
+    const slash = event.status.name.indexOf('/');
+    this.#resources.get(event.status.name.slice(0, slash))?.trigger();
+  }
+
+  #onPeers(): void {
+    const changes: Record<string, string> = {};
+    for (const peer of this.#ctx.cluster.peers())
+      changes[keys.peer(peer.host)] = peer.connected ? 'connected' : `unreachable:${peer.reason ?? 'peer-unreachable'}`;
+    this.#write(changes);
+    for (const resource of this.#resources.values()) resource.trigger();
+  }
+
+  #write(changes: Changes): void {
+    try {
+      this.#ctx.publisher.now(changes);
+    } catch (error) {
+      this.#ctx.log(`cannot write the tree: ${String(error)}`);
+    }
+  }
+
+  // ---- what members may ask ----
+
+  #asked(name: string, uuid: string): Resource | undefined {
+    const known = this.#ctx.tree.snapshot().value(keys.resourceUuid(name));
+    return known === uuid ? this.#resources.get(name) : undefined;
+  }
+
+  async #serveLog(stream: FrameStream, params: JsonObject): Promise<void> {
+    const request = LogRequest.safeParse(params);
+    const resource = request.success ? this.#asked(request.data.resource, request.data.uuid) : undefined;
+    if (!request.success || !resource) return refuse(stream, request.success ? 'no-such-resource' : 'bad-message');
+    const { number, origin, from } = request.data;
+    await shipLog(stream, resource.store, { number, origin }, from, this.#stop.signal);
+  }
+
+  async #serveSync(stream: FrameStream, params: JsonObject): Promise<void> {
+    const request = SyncRequest.safeParse(params);
+    const resource = request.success ? this.#asked(request.data.resource, request.data.uuid) : undefined;
+    const source = resource?.syncSource();
+    if (!source) return refuse(stream, request.success ? 'not-primary' : 'bad-message');
+    await serveSync(stream, source);
+  }
+}
+
+async function refuse(stream: FrameStream, reason: string): Promise<void> {
+  await stream.send({ t: 'refused', reason });
+  stream.close();
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Facts on their way into the tree.
+ *
+ * Facts that decide something (roles, switches, errors) are written at once;
+ * positions that move all the time are gathered and written at a bounded rate,
+ * since every write travels to every member. A gathered fact may lag behind the
+ * truth, never run ahead of it.
+ */
+import type { Changes, Tree } from '../tree/types.js';
+
+/** Timers enter as a parameter so that tests decide about time. */
+export interface Timers {
+  set(ms: number, run: () => void): { cancel(): void };
+}
+
+export const systemTimers: Timers = {
+  set(ms, run) {
+    const handle = setTimeout(run, ms);
+    handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+};
+
+/** Longest time a gathered fact waits, ms. */
+const GATHER_MS = 200;
+
+export class Publisher {
+  readonly #tree: Tree;
+  readonly #timers: Timers;
+  readonly #onError: (error: unknown) => void;
+  #pending: Record<string, string | null> = {};
+  #timer: { cancel(): void } | undefined;
+  #quiet = true;
+
+  constructor(tree: Tree, timers: Timers, onError: (error: unknown) => void) {
+    this.#tree = tree;
+    this.#timers = timers;
+    this.#onError = onError;
+  }
+
+  /** Gather; the first after a quiet time is written at once. */
+  put(changes: Changes): void {
+    Object.assign(this.#pending, changes);
+    if (this.#timer) return;
+    if (this.#quiet) this.flush();
+    this.#quiet = false;
+    this.#timer = this.#timers.set(GATHER_MS, () => {
+      this.#timer = undefined;
+      this.#quiet = Object.keys(this.#pending).length === 0;
+      if (!this.#quiet) {
+        this.flush();
+        this.put({});
+      }
+    });
+  }
+
+  /** Write now, in one batch with what was gathered. Throws when the tree cannot be written. */
+  now(changes: Changes): void {
+    Object.assign(this.#pending, changes);
+    const batch = this.#pending;
+    this.#pending = {};
+    const snap = this.#tree.snapshot();
+    const news = Object.fromEntries(
+      Object.entries(batch).filter(([key, value]) => snap.value(key) !== (value ?? undefined)),
+    );
+    if (Object.keys(news).length > 0) this.#tree.write(news);
+  }
+
+  /** Write what was gathered; a failure is reported, the facts are kept for the next time. */
+  flush(): void {
+    const batch = this.#pending;
+    try {
+      this.now({});
+    } catch (error) {
+      this.#pending = { ...batch, ...this.#pending };
+      this.#onError(error);
+    }
+  }
+
+  /** Forget gathered facts below a prefix (the resource is gone). */
+  drop(prefix: string): void {
+    for (const key of Object.keys(this.#pending)) if (key.startsWith(prefix)) delete this.#pending[key];
+  }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Replay of one log after the other onto the data disk of a replica.
+ *
+ *     replay --0--> data
+ *            --1--> log file
+ *
+ * A brick pair lives as long as its log; the end moves on while it runs. What
+ * is `applied` is flushed on the data disk.
+ */
+import { FILE_FLAGS } from '../engine/keys.js';
+import type { BrickStatus } from '../engine/types.js';
+import { logName, sameLog, type LogRef, type Point } from '../strategy/history.js';
+import type { ApplyGoal } from '../strategy/resource.js';
+import type { Context } from './context.js';
+import type { LogStore } from './logstore.js';
+
+export class Replay {
+  readonly #ctx: Context;
+  readonly #resource: string;
+  readonly #store: LogStore;
+  #log: LogRef | undefined;
+  #end = 0n;
+
+  constructor(ctx: Context, resource: string, store: LogStore) {
+    this.#ctx = ctx;
+    this.#resource = resource;
+    this.#store = store;
+  }
+
+  get #name(): string {
+    return `${this.#resource}/replay`;
+  }
+
+  get running(): boolean {
+    return this.#log !== undefined;
+  }
+
+  /** State of the brick, if a log is being replayed. */
+  status(): BrickStatus | undefined {
+    return this.#log && this.#ctx.bricks.find(this.#name);
+  }
+
+  /** The flushed position, once the brick has one; with the digest there. */
+  applied(): Point | undefined {
+    const status = this.status();
+    const pos = status?.val['ckpt'] ?? 0n;
+    if (!this.#log || !status || pos === 0n) return undefined;
+    return { number: this.#log.number, origin: this.#log.origin, pos, digest: known(status.digest2) };
+  }
+
+  /** Apply `goal.log` from `from` up to `goal.end`; later calls move the end on. */
+  async run(goal: ApplyGoal, from: bigint): Promise<void> {
+    if (this.#log && !sameLog(this.#log, goal.log)) await this.stop();
+    if (!this.#log) return this.#start(goal, from);
+    if (goal.end <= this.#end) return;
+    this.#end = goal.end;
+    this.#ctx.bricks.set(this.#name, 'replay.end', { value: goal.end });
+  }
+
+  async #start(goal: ApplyGoal, from: bigint): Promise<void> {
+    const { bricks } = this.#ctx;
+    const log = this.#store.get(goal.log);
+    if (!log || (from >= goal.end && from > 0n)) return;
+    const file = `${this.#resource}/${logName(goal.log)}`;
+    try {
+      bricks.create('file', file, {
+        'file.path': { text: this.#store.path(goal.log) },
+        'file.flags': { value: FILE_FLAGS.rdonly },
+      });
+      await bricks.power(file, true);
+      bricks.create('replay', this.#name, {
+        'replay.ident': { ident: log.ident },
+        'replay.start': { value: from },
+        'replay.end': { value: goal.end },
+      });
+      bricks.connect(this.#name, 0, `${this.#resource}/data`);
+      bricks.connect(this.#name, 1, file);
+      this.#log = goal.log;
+      this.#end = goal.end;
+      await bricks.power(this.#name, true);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Stop at a flushed position and take the bricks away. Returns that position. */
+  async stop(): Promise<Point | undefined> {
+    const { bricks } = this.#ctx;
+    if (bricks.find(this.#name)) {
+      const status = bricks.find(this.#name);
+      if (status && (status.button || !status.ledOff)) await bricks.power(this.#name, false);
+    }
+    const last = this.applied();
+    await bricks.remove(this.#name);
+    if (this.#log) await bricks.remove(`${this.#resource}/${logName(this.#log)}`);
+    this.#log = undefined;
+    this.#end = 0n;
+    return last;
+  }
+}
+
+/** A digest of zeros means that none is known yet. */
+const known = (digest: string): string => (/^0*$/.test(digest) ? '' : digest);

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * One resource on this node: look, decide, take a step, tell what is.
+ *
+ * `trigger` may be called any time by anything that changed; steps run one after
+ * the other and always start from a fresh look, so a missed or doubled trigger
+ * does no harm and a restart is the same as any other step. A step that fails is
+ * reported in the tree and tried again with growing pauses.
+ */
+import { promises as fs } from 'node:fs';
+import path from 'node:path';
+import { EngineError } from '../engine/errors.js';
+import { FILE_FLAGS } from '../engine/keys.js';
+import type { BrickStatus } from '../engine/types.js';
+import { asMarsError } from '../errors.js';
+import { forksOf, historyOf, sameLog, type Point } from '../strategy/history.js';
+import { decide, prevOf, type Goal, type LocalLog, type ResourceView } from '../strategy/resource.js';
+import { deletableLogs } from '../strategy/retention.js';
+import { formatPosition, formatVersion, keys, parseCount, parsePosition } from '../tree/catalogue.js';
+import type { Changes } from '../tree/types.js';
+import type { SyncSource } from '../transfer/syncsource.js';
+import type { Context } from './context.js';
+import { Fetch } from './fetch.js';
+import { LogStore } from './logstore.js';
+import { Primary } from './primary.js';
+import { Replay } from './replay.js';
+import { Sync } from './sync.js';
+
+/** First and longest pause after a failed step, ms. */
+const RETRY_MS = 250;
+const RETRY_MAX_MS = 5000;
+
+type Fact = boolean | number | bigint | string;
+
+export class Resource {
+  readonly name: string;
+  readonly store: LogStore;
+  readonly #ctx: Context;
+  readonly #replay: Replay;
+  readonly #fetch: Fetch;
+  readonly #sync: Sync;
+  #primary: Primary | undefined;
+  /** applied and flushed while nothing replays; undefined = no history here */
+  #applied: Point | undefined;
+  #loaded = false;
+  #attached = false;
+  #wanted = false;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+  #failures = 0;
+  #problem: string | undefined;
+  #why = 'ok';
+  readonly #pins = new Set<{ readonly number: bigint }>();
+
+  constructor(ctx: Context, name: string) {
+    this.#ctx = ctx;
+    this.name = name;
+    const trigger = (): void => this.trigger();
+    this.store = new LogStore(path.join(ctx.dir, `resource-${name}`));
+    this.store.onChange(trigger);
+    this.#replay = new Replay(ctx, name, this.store);
+    this.#fetch = new Fetch(ctx, name, this.store, trigger);
+    this.#sync = new Sync(ctx, name, (position) => this.#beginSync(position), trigger);
+  }
+
+  /** Something may have changed: look again soon. */
+  trigger(): void {
+    this.#wanted = true;
+    if (this.#running || this.#stopped) return;
+    this.#running = this.#loop().finally(() => {
+      this.#running = undefined;
+      if (this.#wanted) this.trigger();
+    });
+  }
+
+  /** Stop everything in an orderly way; the tree keeps what is needed to go on later. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+    await this.#detach().catch((error: unknown) => this.#report(error));
+    this.#ctx.publisher.flush();
+  }
+
+  async #loop(): Promise<void> {
+    while (this.#wanted && !this.#stopped) {
+      this.#wanted = false;
+      try {
+        await this.#step();
+        this.#failures = 0;
+        this.#problem = undefined;
+      } catch (error) {
+        this.#report(error);
+        const pause = Math.min(RETRY_MS * 2 ** this.#failures++, RETRY_MAX_MS);
+        this.#ctx.timers.set(pause, () => this.trigger());
+      }
+      try {
+        this.#publish();
+      } catch (error) {
+        this.#report(error);
+      }
+    }
+  }
+
+  #report(error: unknown): void {
+    const reason = error instanceof EngineError ? error.reason : asMarsError(error).code;
+    const text = error instanceof Error ? error.message : String(error);
+    if (this.#problem !== reason) this.#ctx.log(`${this.name}: ${text}`);
+    this.#problem = reason;
+  }
+
+  // ---- look ----
+
+  #value(key: string): string | undefined {
+    return this.#ctx.tree.snapshot().value(key);
+  }
+
+  async #load(): Promise<void> {
+    if (this.#loaded) return;
+    await this.store.load();
+    const { host, tree } = this.#ctx;
+    const snap = tree.snapshot();
+    const at = parsePosition(snap.value(keys.replay(this.name, host)) ?? '');
+    if (at) {
+      const link = historyOf(snap, this.name, host).get(at.number);
+      const digest = link && sameLog(link, at) && link.pos === at.pos ? link.digest : '';
+      this.#applied = { number: at.number, origin: at.origin, pos: at.pos, digest };
+    }
+    this.#loaded = true;
+  }
+
+  /** The flushed position, with its digest as far as it is known. */
+  #position(): Point | undefined {
+    const now = this.#replay.applied();
+    const at = now && (!this.#applied || now.number >= this.#applied.number) ? now : this.#applied;
+    if (!at || at.digest !== '') return at;
+    const log = this.store.get(at);
+    return log && log.end === at.pos ? { ...at, digest: log.digest } : at;
+  }
+
+  #view(): ResourceView {
+    const connected = this.#ctx.cluster.peers().filter((p) => p.connected);
+    return {
+      me: this.#ctx.host,
+      resource: this.name,
+      snap: this.#ctx.tree.snapshot(),
+      logs: this.store.list(),
+      connected: new Set(connected.map((p) => p.host)),
+      primary: this.#primary !== undefined,
+      applied: this.#position(),
+    };
+  }
+
+  // ---- steps ----
+
+  async #step(): Promise<void> {
+    await this.#load();
+    await this.#obeyRequests();
+    const goal = decide(this.#view());
+    this.#why = goal.mode === 'primary' ? 'ok' : goal.why;
+    switch (goal.mode) {
+      case 'off':
+        return this.#detach();
+      case 'primary':
+        return this.#beOrBecomePrimary(goal);
+      case 'follow':
+        return this.#follow(goal);
+    }
+  }
+
+  async #attach(): Promise<void> {
+    if (this.#attached) return;
+    const { bricks, host } = this.#ctx;
+    const device = this.#value(keys.data(this.name, host));
+    const size = parseCount(this.#value(keys.size(this.name)));
+    if (device === undefined || size === undefined) return;
+    const name = `${this.name}/data`;
+    bricks.create('file', name, {
+      'file.path': { text: device },
+      'file.flags': { value: FILE_FLAGS.excl },
+      'file.size': { value: size },
+    });
+    try {
+      const status = await bricks.power(name, true);
+      this.#attached = true;
+      this.#fact({ [keys.actsize(this.name, host)]: (status.val['size'] ?? size).toString() });
+    } catch (error) {
+      await bricks.remove(name);
+      throw error;
+    }
+  }
+
+  async #detach(): Promise<void> {
+    await this.#stepDown();
+    if (this.#primary) return;
+    await this.#fetch.stop();
+    await this.#sync.stop();
+    await this.#stopReplay();
+    await this.#ctx.bricks.remove(`${this.name}/data`);
+    this.#attached = false;
+  }
+
+  async #beOrBecomePrimary(goal: Extract<Goal, { mode: 'primary' }>): Promise<void> {
+    await this.#attach();
+    if (!this.#primary && goal.open) {
+      await this.#fetch.stop();
+      await this.#sync.stop();
+      await this.#stopReplay();
+      // Stopping replay moved nothing the decision rests on, or the next look tells.
+      const ids = { cluster: this.#value(keys.uuid) ?? '', resource: this.#value(keys.resourceUuid(this.name)) ?? '' };
+      this.#primary = await Primary.open(this.#ctx, this.name, this.store, ids, goal.open);
+      this.#applied = undefined;
+      this.#ctx.log(`${this.name}: primary, writing log ${goal.open.number}`);
+    }
+    await this.#primary?.progress();
+    await this.#resizeData();
+    if (this.#primary && this.#shouldRotate(this.#primary)) await this.#primary.rotate();
+    await this.#deleteLogs();
+  }
+
+  async #follow(goal: Extract<Goal, { mode: 'follow' }>): Promise<void> {
+    if (this.#primary) {
+      await this.#stepDown();
+      if (!this.#primary) this.trigger();
+      return;
+    }
+    await this.#attach();
+    await this.#resizeData();
+    if (goal.sync) await this.#stopReplay();
+    else await this.#sync.stop();
+    await this.#runReplay(goal);
+    const uuid = this.#value(keys.resourceUuid(this.name)) ?? '';
+    await this.#fetch.run(goal.fetch, {
+      cluster: this.#value(keys.uuid) ?? '',
+      resource: uuid,
+      prev: goal.fetch && this.#expectedPrev(goal.fetch.log.number),
+    });
+    const device = this.#value(keys.data(this.name, this.#ctx.host)) ?? '';
+    await this.#sync.run(goal.sync, device, uuid);
+    await this.#deleteLogs();
+  }
+
+  /** A log that is fetched from its start must continue the local one before it. */
+  #expectedPrev(number: bigint): { pos: bigint; digest: string } | undefined {
+    const at = this.#position();
+    if (!at || number !== at.number + 1n) return undefined;
+    const log = this.store.get(at);
+    return log && log.end === at.pos ? { pos: at.pos, digest: at.digest } : undefined;
+  }
+
+  async #stepDown(): Promise<void> {
+    const primary = this.#primary;
+    if (!primary) return;
+    try {
+      const last = await primary.close();
+      this.#primary = undefined;
+      const log = { number: last.val['ckptNumber'] ?? 0n, origin: this.#ctx.host };
+      const end = this.store.get(log);
+      const pos = last.val['ckpt'] ?? 0n;
+      this.#applied = { ...log, pos, digest: end?.end === pos ? end.digest : '' };
+      this.#ctx.log(`${this.name}: no longer primary`);
+    } catch (error) {
+      if (error instanceof EngineError && error.reason === 'open') return; // an event follows when it is closed
+      throw error;
+    }
+  }
+
+  // ---- replay ----
+
+  async #runReplay(goal: Extract<Goal, { mode: 'follow' }>): Promise<void> {
+    if (!goal.apply || goal.sync) return this.#stopReplay();
+    if (await this.#repairLog()) return;
+    if (goal.apply.next) {
+      await this.#stopReplay();
+      const next = goal.apply.next;
+      this.#applied = { number: next.number, origin: next.origin, pos: 0n, digest: '' };
+      this.trigger();
+      return;
+    }
+    await this.#replay.run(goal.apply, this.#position()?.pos ?? 0n);
+  }
+
+  async #stopReplay(): Promise<void> {
+    if (!this.#replay.running) return;
+    const last = await this.#replay.stop();
+    if (last) this.#applied = last;
+  }
+
+  /** Replay met bytes that were good before: forget the log from there on and fetch it again. */
+  async #repairLog(): Promise<boolean> {
+    const status = this.#replay.status();
+    if (!status || (status.state !== 'replay-torn' && status.state !== 'replay-clean' && status.state !== 'replay-mismatch'))
+      return false;
+    await this.#stopReplay();
+    const at = this.#applied;
+    const log = at && this.store.get(at);
+    if (!at || !log) return false;
+    const good = status.val['parsed'] ?? 0n;
+    this.#ctx.log(`${this.name}: local log is damaged behind ${good}; cutting it there`);
+    if (status.state === 'replay-mismatch' || good === 0n) await this.store.remove(at);
+    else await this.store.cut(at, good, status.digest);
+    this.trigger();
+    return true;
+  }
+
+  // ---- sync ----
+
+  /** A fresh sync begins: what was here is worth nothing any more. */
+  async #beginSync(position: string): Promise<void> {
+    const start = parsePosition(position);
+    if (!start) throw new Error(`bad start position ${position}`);
+    await this.#forget();
+    this.#applied = { number: start.number, origin: start.origin, pos: start.pos, digest: '' };
+    this.#ctx.tree.write({ [keys.replay(this.name, this.#ctx.host)]: formatPosition({ ...start, dirty: 0n }) });
+  }
+
+  /** Drop own logs and history. */
+  async #forget(): Promise<void> {
+    await this.#fetch.stop();
+    await this.#stopReplay();
+    for (const log of this.store.list()) await this.store.remove(log);
+    const { host, tree } = this.#ctx;
+    const gone = tree
+      .snapshot()
+      .list(keys.versionPrefix(this.name))
+      .filter((e) => e.key.endsWith(`-${host}`) && historyOf(tree.snapshot(), this.name, host).size > 0)
+      .map((e) => [e.key, null] as const);
+    this.#ctx.publisher.drop(keys.resource(this.name));
+    this.#applied = undefined;
+    tree.write({ ...Object.fromEntries(gone), [keys.replay(this.name, host)]: null, [keys.syncpos(this.name, host)]: null });
+  }
+
+  /** What a member that syncs from us needs; undefined while we are not primary. */
+  syncSource(): SyncSource | undefined {
+    const primary = this.#primary;
+    const device = this.#value(keys.data(this.name, this.#ctx.host));
+    const size = parseCount(this.#value(keys.size(this.name)));
+    if (!primary || device === undefined || size === undefined) return undefined;
+    const at = (number: string, pos: string): { number: bigint; text: string } => {
+      const val = primary.status()?.val ?? {};
+      const n = val[number] ?? primary.log.number;
+      return { number: n, text: formatPosition({ number: n, origin: primary.log.origin, pos: val[pos] ?? 0n }) };
+    };
+    return {
+      path: device,
+      size,
+      pin: () => {
+        const start = at('ckptNumber', 'ckpt');
+        const pin = { number: start.number };
+        this.#pins.add(pin);
+        return { position: start.text, release: () => void this.#pins.delete(pin) };
+      },
+      dirtyEnd: () => at('number', 'pos').text,
+    };
+  }
+
+  // ---- requests, rotation, deletion, size ----
+
+  async #obeyRequests(): Promise<void> {
+    const { host, tree } = this.#ctx;
+    const asked = (what: 'rotate' | 'log-delete' | 'invalidate', answer: string): string | undefined => {
+      const want = this.#value(keys.todo(this.name, host, what));
+      const have = this.#value(keys.actual(this.name, host, answer)) ?? '0';
+      return want !== undefined && BigInt(want) > BigInt(have) ? want : undefined;
+    };
+    const invalidate = asked('invalidate', 'invalidated');
+    if (invalidate !== undefined && !this.#primary && this.#value(keys.primary(this.name)) !== host) {
+      await this.#sync.stop();
+      await this.#forget();
+      tree.write({
+        [keys.syncstatus(this.name, host)]: '0',
+        [keys.actual(this.name, host, 'invalidated')]: invalidate,
+      });
+    }
+    const rotate = asked('rotate', 'rotated');
+    if (rotate !== undefined && this.#primary?.canRotate()) {
+      await this.#primary.rotate();
+      this.#ctx.publisher.now({ [keys.actual(this.name, host, 'rotated')]: rotate });
+    }
+    const remove = asked('log-delete', 'log-deleted');
+    if (remove !== undefined) {
+      await this.#deleteLogs();
+      this.#ctx.publisher.now({ [keys.actual(this.name, host, 'log-deleted')]: remove });
+    }
+  }
+
+  #shouldRotate(primary: Primary): boolean {
+    const size = primary.status()?.val['pos'] ?? 0n;
+    return size >= this.#ctx.tuning.rotateAt && primary.canRotate();
+  }
+
+  async #deleteLogs(): Promise<void> {
+    const view = this.#view();
+    const own = this.#primary?.status()?.val['ckptNumber'] ?? view.applied?.number;
+    const pinned = [...this.#pins].map((p) => p.number);
+    const gone = deletableLogs(view, own, pinned);
+    for (const log of gone.logs) await this.store.remove(log);
+    if (gone.versions.length > 0)
+      this.#fact(Object.fromEntries(gone.versions.map((key) => [key, null] as const)));
+  }
+
+  /** Follow a growing size with the data brick. */
+  async #resizeData(): Promise<void> {
+    const { bricks, host } = this.#ctx;
+    const size = parseCount(this.#value(keys.size(this.name)));
+    const have = bricks.find(`${this.name}/data`)?.val['size'];
+    if (!this.#attached || size === undefined || have === undefined || have >= size) return;
+    bricks.set(`${this.name}/data`, 'file.size', { value: size });
+    this.#fact({ [keys.actsize(this.name, host)]: (bricks.find(`${this.name}/data`)?.val['size'] ?? size).toString() });
+    await Promise.resolve();
+  }
+
+  /** The device file itself may have grown; members tell each other how far. */
+  async publishActualSize(): Promise<void> {
+    const device = this.#value(keys.data(this.name, this.#ctx.host));
+    if (device === undefined) return;
+    const { size } = await fs.stat(device);
+    if (size > 0) this.#fact({ [keys.actsize(this.name, this.#ctx.host)]: size.toString() });
+  }
+
+  // ---- tell ----
+
+  #fact(changes: Changes): void {
+    this.#ctx.publisher.put(changes);
+  }
+
+  #publish(): void {
+    const { host, publisher, tree } = this.#ctx;
+    if (!tree.snapshot().value(keys.data(this.name, host))) {
+      publisher.drop(keys.resource(this.name));
+      return;
+    }
+    const actual = (facts: Record<string, Fact | undefined>): Changes =>
+      Object.fromEntries(
+        Object.entries(facts).map(([name, fact]) => [keys.actual(this.name, host, name), factText(fact)]),
+      );
+    const logger = this.#primary?.status();
+    const replay = this.#replay.status();
+    const forks = forksOf(tree.snapshot(), this.name, host);
+    publisher.put({ ...this.#positions(logger), ...actual(this.#progressFacts(logger, replay)) });
+    publisher.now(
+      actual({
+        'is-attached': this.#attached,
+        'is-replaying': this.#replay.running,
+        'is-copying': this.#fetch.active,
+        'is-syncing': this.#sync.active,
+        'is-primary': this.#primary !== undefined,
+        'if-on': this.#primary !== undefined,
+        'open-count': this.#primary?.openCount() ?? 0,
+        'replay-code': this.#replayCode(replay),
+        state: this.#state(logger, replay),
+        'disk-error': replay?.state === 'data-write-error' ? replay.error : 0,
+        'split-brain': forks[0]?.text,
+        'msg-waiting': this.#why === 'ok' ? undefined : `${this.#why}`,
+        'msg-error': this.#problem,
+        'msg-fetch': this.#fetch.problem,
+        'msg-sync': this.#sync.problem,
+      }),
+    );
+  }
+
+  #state(logger: BrickStatus | undefined, replay: BrickStatus | undefined): string {
+    if (logger && logger.state !== 'ok') return logger.state;
+    if (replay?.state === 'data-write-error' || replay?.state === 'read-error') return replay.state;
+    return 'ok';
+  }
+
+  #replayCode(replay: BrickStatus | undefined): string {
+    if (this.#why === 'split-brain') return 'split-brain';
+    if (replay?.state === 'data-write-error' || replay?.state === 'read-error') return replay.state;
+    return 'ok';
+  }
+
+  #progressFacts(logger: BrickStatus | undefined, replay: BrickStatus | undefined): Record<string, Fact | undefined> {
+    const newest = this.#newestLog();
+    return {
+      lamport: (logger ?? replay)?.val['lamport'],
+      'fetch-pos': newest && formatPosition({ number: newest.number, origin: newest.origin, pos: newest.end }),
+    };
+  }
+
+  #newestLog(): LocalLog | undefined {
+    return this.store.list().reduce<LocalLog | undefined>((a, b) => (a && a.number >= b.number ? a : b), undefined);
+  }
+
+  /** replay- and version- links: where this replica stands, and on what history. */
+  #positions(logger: BrickStatus | undefined): Changes {
+    const { host } = this.#ctx;
+    if (this.#primary && logger) return this.#primaryPositions(this.#primary, logger);
+    const at = this.#position();
+    if (!at || at.pos === 0n) return {};
+    const replay = this.#replay.status();
+    const parsed = replay?.val['parsed'] ?? 0n;
+    const dirty = parsed > at.pos ? parsed - at.pos : 0n;
+    return { [keys.replay(this.name, host)]: formatPosition({ ...at, dirty }), ...this.#version(at) };
+  }
+
+  #primaryPositions(primary: Primary, logger: BrickStatus): Changes {
+    const { host } = this.#ctx;
+    const ckpt = {
+      number: logger.val['ckptNumber'] ?? primary.log.number,
+      origin: host,
+      pos: logger.val['ckpt'] ?? 0n,
+      dirty: logger.val['dirty'] ?? 0n,
+    };
+    let changes: Changes = ckpt.pos > 0n ? { [keys.replay(this.name, host)]: formatPosition(ckpt) } : {};
+    for (const log of this.store.list())
+      if (log.origin === host && log.number >= ckpt.number)
+        changes = { ...changes, ...this.#version({ number: log.number, origin: host, pos: log.end, digest: log.digest }) };
+    return changes;
+  }
+
+  #version(at: Point): Changes {
+    const log = this.store.get(at);
+    if (!log || at.digest === '' || at.pos === 0n) return {};
+    const prev = prevOf(log.ident);
+    return { [keys.version(this.name, at.number, this.#ctx.host)]: formatVersion(prev ? { ...at, prev } : at) };
+  }
+}
+
+function factText(fact: Fact | undefined): string | null {
+  if (fact === undefined) return null;
+  if (typeof fact === 'boolean') return fact ? '1' : '0';
+  return fact.toString();
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * What should this node do with one resource right now?
+ *
+ * `decide` is a pure function from the tree, the local log files and what runs
+ * at the moment to a goal; the daemon moves towards the goal and asks again
+ * after every change. Nothing here waits, reads a clock or touches a file.
+ *
+ * The rules it keeps: a device exists only on the designated primary, only when
+ * every byte of the history it continues has been applied, and without force
+ * only when nobody else is primary and nobody is ahead; a replica applies only
+ * what continues its own history; it is consistent only behind its syncpos.
+ */
+import { keys, parseCount, parsePosition, type Switch } from '../tree/catalogue.js';
+import { NONE, type Snapshot } from '../tree/types.js';
+import type { LogIdent } from '../engine/types.js';
+import {
+  at,
+  historyOf,
+  members,
+  relate,
+  sameDigest,
+  sameLog,
+  type History,
+  type LogRef,
+  type Point,
+} from './history.js';
+
+/** A log file on this node: verified up to `end`. */
+export interface LocalLog extends LogRef {
+  readonly end: bigint;
+  readonly digest: string;
+  readonly ident: LogIdent;
+}
+
+/** What the decision is made from. */
+export interface ResourceView {
+  readonly me: string;
+  readonly resource: string;
+  readonly snap: Snapshot;
+  readonly logs: readonly LocalLog[];
+  /** members reachable right now */
+  readonly connected: ReadonlySet<string>;
+  /** the logger runs here */
+  readonly primary: boolean;
+  /** applied and flushed so far; absent when this replica holds no history */
+  readonly applied: Point | undefined;
+}
+
+/** Apply log `log` up to `end`; then, if known, go on with `next`. */
+export interface ApplyGoal {
+  readonly log: LogRef;
+  readonly end: bigint;
+  readonly next?: LocalLog;
+}
+
+/** Get more of a log, from `from` on, from one of `sources` (best first). */
+export interface FetchGoal {
+  readonly log: LogRef;
+  readonly from: bigint;
+  readonly sources: readonly string[];
+}
+
+/** Get the disk from `source`, resuming at byte `from`. */
+export interface SyncGoal {
+  readonly source: string;
+  readonly from: bigint;
+  readonly size: bigint;
+}
+
+export type Goal =
+  | { readonly mode: 'off'; readonly why: string }
+  | { readonly mode: 'primary'; readonly open: OpenGoal | undefined }
+  | {
+      readonly mode: 'follow';
+      /** one word: `ok`, or what this replica waits for or stopped at */
+      readonly why: string;
+      readonly apply?: ApplyGoal;
+      readonly fetch?: FetchGoal;
+      readonly sync?: SyncGoal;
+    };
+
+/** The new log a starting primary opens; `prev` is where it continues. */
+export interface OpenGoal {
+  readonly number: bigint;
+  readonly timeline: number;
+  readonly prev: Point | undefined;
+}
+
+/** Where a history goes on behind log N: at `len` of it, in `next`. */
+interface Closer {
+  readonly end: Point;
+  readonly next: LogRef;
+  readonly local?: LocalLog;
+}
+
+const flag = (v: ResourceView, what: Switch): boolean =>
+  v.snap.value(keys.todo(v.resource, v.me, what)) === '1';
+
+const number = (text: string | undefined): bigint => parseCount(text) ?? 0n;
+
+/** Is the replica at `applied` behind (or at) the position its sync requires? */
+export function reachedSyncpos(snap: Snapshot, resource: string, host: string, applied: Point | undefined): boolean {
+  const text = snap.value(keys.syncpos(resource, host));
+  const want = text === undefined ? undefined : parsePosition(text);
+  if (!want) return true;
+  if (!applied) return false;
+  return applied.number > want.number || (applied.number === want.number && applied.pos >= want.pos);
+}
+
+/** Bytes still to be synced. */
+export function syncRest(snap: Snapshot, resource: string, host: string): bigint {
+  const size = number(snap.value(keys.size(resource)));
+  const done = number(snap.value(keys.syncstatus(resource, host)));
+  return done >= size ? 0n : size - done;
+}
+
+/** See the file header. */
+export function decide(v: ResourceView): Goal {
+  const { snap, resource, me } = v;
+  if (!snap.value(keys.data(resource, me))) return { mode: 'off', why: 'not-joined' };
+  if (snap.value(keys.size(resource)) === undefined || snap.value(keys.resourceUuid(resource)) === undefined)
+    return { mode: 'off', why: 'not-known' };
+  if (!flag(v, 'attach')) return { mode: 'off', why: 'detached' };
+  const designated = snap.value(keys.primary(resource)) === me;
+  if (v.primary && designated) return { mode: 'primary', open: undefined };
+  if (v.primary) return { mode: 'follow', why: 'step-down' };
+  if (syncRest(snap, resource, me) > 0n) return decideSync(v);
+  return decideFollow(v, designated);
+}
+
+function decideSync(v: ResourceView): Goal {
+  const { snap, resource, me } = v;
+  const source = snap.value(keys.primary(resource));
+  const fetch = fetchGoal(v);
+  const base = { mode: 'follow' as const, ...(fetch && { fetch }) };
+  if (!source || source === NONE) return { ...base, why: 'no-primary' };
+  if (source === me) return { ...base, why: 'sync-unfinished' };
+  if (!flag(v, 'sync')) return { ...base, why: 'sync-paused' };
+  if (snap.value(keys.actual(resource, source, 'is-primary')) !== '1') return { ...base, why: 'primary-not-active' };
+  if (!v.connected.has(source)) return { ...base, why: 'primary-unreachable' };
+  const from = number(snap.value(keys.syncstatus(resource, me)));
+  return { ...base, why: 'syncing', sync: { source, from: v.applied ? from : 0n, size: number(snap.value(keys.size(resource))) } };
+}
+
+function decideFollow(v: ResourceView, designated: boolean): Goal {
+  const { snap, resource, me } = v;
+  const forced = designated && isForced(v);
+  const fork = forkWithLeaders(v, designated, forced);
+  if (fork) return { mode: 'follow', why: 'split-brain' };
+  const fetch = fetchGoal(v);
+  const apply = flag(v, 'allow-replay') || designated ? applyGoal(v) : undefined;
+  const wait = (why: string): Goal => ({ mode: 'follow', why, ...(apply && { apply }), ...(fetch && { fetch }) });
+  if (!designated) return wait(flag(v, 'allow-replay') ? 'ok' : 'replay-paused');
+  if (apply && (v.applied === undefined || apply.end > v.applied.pos || apply.next)) return wait('recovering');
+  if (!reachedSyncpos(snap, resource, me, v.applied)) return wait('not-consistent');
+  const obstacle = forced ? undefined : obstacleToOpen(v);
+  if (obstacle) return wait(obstacle);
+  return { mode: 'primary', open: openGoal(v) };
+}
+
+/** A forced switch raises the timeline in or after the batch that names the primary. */
+function isForced(v: ResourceView): boolean {
+  const timeline = v.snap.get(keys.timeline(v.resource));
+  const primary = v.snap.get(keys.primary(v.resource));
+  if (!timeline || !primary || timeline.stamp < primary.stamp) return false;
+  const last = v.applied && v.logs.find((l) => sameLog(l, v.applied as Point));
+  return last !== undefined && Number(timeline.value) > last.ident.timeline;
+}
+
+/** Why a primary that was not forced must not open its device yet. */
+function obstacleToOpen(v: ResourceView): string | undefined {
+  const { snap, resource, me } = v;
+  const continuing = v.applied === undefined || v.applied.origin === me;
+  const mine = historyOf(snap, resource, me);
+  for (const host of members(snap, resource)) {
+    if (host === me) continue;
+    if (!continuing && snap.value(keys.actual(resource, host, 'is-primary')) === '1') return 'old-primary-active';
+    const relation = relate(mine, historyOf(snap, resource, host));
+    if (relation.kind === 'behind') return v.connected.has(host) ? 'fetching' : 'peer-is-ahead';
+    if (relation.kind === 'fork' && !continuing) return 'split-brain';
+  }
+  return undefined;
+}
+
+function openGoal(v: ResourceView): OpenGoal {
+  const timeline = Number(v.snap.value(keys.timeline(v.resource)) ?? '1');
+  const start = parsePosition(v.snap.value(keys.replay(v.resource, v.me)) ?? '');
+  if (!v.applied || v.applied.pos === 0n)
+    return { number: v.applied?.number ?? start?.number ?? 1n, timeline, prev: undefined };
+  return { number: v.applied.number + 1n, timeline, prev: v.applied };
+}
+
+/** Hosts whose history this node wants to continue with. */
+function leaders(v: ResourceView, designated: boolean): string[] {
+  const { snap, resource, me } = v;
+  const others = members(snap, resource).filter((h) => h !== me);
+  if (designated) return others;
+  const primary = snap.value(keys.primary(resource));
+  if (primary && primary !== NONE && primary !== me) {
+    // A designated primary that has not started yet is no authority: it may still be fetching itself.
+    const active = snap.value(keys.actual(resource, primary, 'is-primary')) === '1';
+    return active ? [primary] : [primary, ...others.filter((h) => h !== primary)];
+  }
+  return others;
+}
+
+function forkWithLeaders(v: ResourceView, designated: boolean, forced: boolean): boolean {
+  if (!v.applied || v.applied.pos === 0n || forced) return false;
+  // A primary that continues its own log goes on with its own branch.
+  if (designated && v.applied.origin === v.me) return false;
+  const mine: History = new Map([[v.applied.number, v.applied]]);
+  const primary = v.snap.value(keys.primary(v.resource));
+  return leaders(v, designated).some((h) => {
+    const active = v.snap.value(keys.actual(v.resource, h, 'is-primary')) === '1';
+    if (h !== primary && !active && !designated) return false;
+    return relate(mine, historyOf(v.snap, v.resource, h)).kind === 'fork';
+  });
+}
+
+/** The continuation of log `ref`, as far as it agrees with what is applied. */
+function closerOf(v: ResourceView, ref: LogRef, designated: boolean): Closer | undefined {
+  const fits = (end: Point): boolean =>
+    sameLog(end, ref) &&
+    !(v.applied && sameLog(v.applied, ref) && (end.pos < v.applied.pos || (end.pos === v.applied.pos && !sameDigest(end.digest, v.applied.digest))));
+  const published = leaders(v, designated).flatMap((h) => {
+    const next = historyOf(v.snap, v.resource, h).get(ref.number + 1n);
+    return next?.prev && fits(next.prev) ? [{ end: next.prev, next: { number: next.number, origin: next.origin } }] : [];
+  });
+  const local = v.logs.flatMap((log) => {
+    const end = prevOf(log.ident);
+    return end && log.number === ref.number + 1n && fits(end) ? [{ end, next: log, local: log }] : [];
+  });
+  const best = published[0] ?? local[0];
+  if (!best) return undefined;
+  const here = local.find((c) => sameLog(c.next, best.next));
+  return here ?? best;
+}
+
+/** Where the log of `ident` continues; undefined for the first log. */
+export function prevOf(ident: LogIdent): Point | undefined {
+  if (ident.prevLength === 0n) return undefined;
+  return { number: ident.prevNumber, origin: ident.prevOrigin, pos: ident.prevLength, digest: ident.prevDigest };
+}
+
+const localLog = (v: ResourceView, ref: LogRef): LocalLog | undefined => v.logs.find((l) => sameLog(l, ref));
+
+function applyGoal(v: ResourceView): ApplyGoal | undefined {
+  const designated = v.snap.value(keys.primary(v.resource)) === v.me;
+  if (!v.applied) return undefined;
+  const log = localLog(v, v.applied);
+  if (!log) return undefined;
+  const closer = closerOf(v, log, designated);
+  const end = closer && closer.end.pos < log.end ? closer.end.pos : log.end;
+  const complete =
+    closer !== undefined &&
+    v.applied.pos === closer.end.pos &&
+    sameDigest(v.applied.digest, closer.end.digest);
+  const ref = { number: log.number, origin: log.origin };
+  return complete && closer.local ? { log: ref, end, next: closer.local } : { log: ref, end };
+}
+
+/** Walk from the applied log to the first one that is not complete here. */
+function fetchGoal(v: ResourceView): FetchGoal | undefined {
+  if (!v.applied || !flag(v, 'connect')) return undefined;
+  const designated = v.snap.value(keys.primary(v.resource)) === v.me;
+  let ref: LogRef = { number: v.applied.number, origin: v.applied.origin };
+  for (;;) {
+    const have = localLog(v, ref)?.end ?? 0n;
+    const closer = closerOf(v, ref, designated);
+    if (closer && have >= closer.end.pos) {
+      ref = { number: closer.next.number, origin: closer.next.origin };
+      continue;
+    }
+    if (ref.origin === v.me && have > 0n && !someoneAhead(v, ref, have)) return undefined;
+    return { log: ref, from: have, sources: sourcesFor(v, ref) };
+  }
+}
+
+function someoneAhead(v: ResourceView, ref: LogRef, have: bigint): boolean {
+  return members(v.snap, v.resource).some((h) => {
+    const known = h === v.me ? undefined : at(historyOf(v.snap, v.resource, h), ref.number);
+    return known !== undefined && sameLog(known.point, ref) && known.point.pos > have;
+  });
+}
+
+/** Reachable members that can serve a log: its writer, the primary, then anyone who has it. */
+function sourcesFor(v: ResourceView, ref: LogRef): string[] {
+  const { snap, resource, me } = v;
+  const primary = snap.value(keys.primary(resource));
+  const rank = (h: string): number => (h === ref.origin ? 0 : h === primary ? 1 : 2);
+  return members(snap, resource)
+    .filter((h) => h !== me && v.connected.has(h))
+    .filter((h) => {
+      const known = at(historyOf(snap, resource, h), ref.number);
+      return known ? sameLog(known.point, ref) : h === ref.origin || h === primary;
+    })
+    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}

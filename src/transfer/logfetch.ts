@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Fetching: receive a log, verify every group, keep it durably.
+ *
+ * Bytes are written only once the group they belong to is verified, and the
+ * store hears of them only after fdatasync: what replay or another member sees
+ * is verified and durable here. Receiving goes on while a batch is being
+ * written, up to a bounded backlog.
+ */
+import { promises as fs } from 'node:fs';
+import type { FrameStream } from '../cluster/types.js';
+import type { LogStore } from '../daemon/logstore.js';
+import { LogScanner } from '../engine/logscan.js';
+import type { LogIdent } from '../engine/types.js';
+import type { LogRef } from '../strategy/history.js';
+import { LogMessage } from './messages.js';
+
+/** Received but not yet durable bytes at most, bytes. */
+const BACKLOG = 8 << 20;
+
+/** Why a fetch ended. `bad` and `refused` tell against the source. */
+export type FetchEnd =
+  | { readonly kind: 'closed' | 'ended' }
+  | { readonly kind: 'refused' | 'bad'; readonly reason: string };
+
+/** What the log must be. */
+export interface Expected {
+  readonly cluster: string;
+  readonly resource: string;
+  /** where it must continue; undefined = anywhere */
+  readonly prev: { readonly pos: bigint; readonly digest: string } | undefined;
+}
+
+interface Piece {
+  readonly at: bigint;
+  readonly bytes: Uint8Array;
+}
+
+/** Receive `ref` over `stream` into `store`, continuing at the store's end. */
+export async function fetchLog(
+  stream: FrameStream,
+  store: LogStore,
+  ref: LogRef,
+  expected: Expected,
+  onProgress: (lamport: bigint) => void,
+): Promise<FetchEnd> {
+  const known = store.get(ref);
+  const writer = new LogWriter(store, ref, await fs.open(store.path(ref), known ? 'r+' : 'w+', 0o600));
+  try {
+    const scanner = await resume(store, ref);
+    const end = await receive(stream, scanner, writer, ref, expected, onProgress);
+    await writer.drain();
+    return end;
+  } finally {
+    await writer.close();
+    stream.destroy();
+    if (!store.get(ref)) await fs.rm(store.path(ref), { force: true });
+  }
+}
+
+/** A scanner that stands at the verified end of what is here. */
+async function resume(store: LogStore, ref: LogRef): Promise<LogScanner> {
+  const known = store.get(ref);
+  if (!known) return new LogScanner();
+  return LogScanner.resumeFile(store.path(ref));
+}
+
+async function receive(
+  stream: FrameStream,
+  scanner: LogScanner,
+  writer: LogWriter,
+  ref: LogRef,
+  expected: Expected,
+  onProgress: (lamport: bigint) => void,
+): Promise<FetchEnd> {
+  let next = scanner.received;
+  for await (const frame of stream) {
+    const parsed = LogMessage.safeParse(frame.head);
+    if (!parsed.success) return { kind: 'bad', reason: 'bad-message' };
+    const message = parsed.data;
+    if (message.t === 'refused') return { kind: 'refused', reason: message.reason };
+    if (message.t === 'closed') return message.end === next ? { kind: 'closed' } : { kind: 'bad', reason: 'short' };
+    if (message.at !== next) return { kind: 'bad', reason: 'bad-position' };
+    const seen = scanner.push(frame.body);
+    next += BigInt(frame.body.length);
+    if (seen.ident) {
+      const wrong = mismatch(seen.ident, ref, expected);
+      if (wrong) return { kind: 'bad', reason: wrong };
+      await writer.add({ at: message.at, bytes: frame.body }, seen.end, seen.digest, seen.ident, () => onProgress(seen.lamport));
+    }
+    if (seen.verdict !== 'ok' && seen.verdict !== 'more') return { kind: 'bad', reason: seen.verdict };
+  }
+  return { kind: 'ended' };
+}
+
+/** Is this the log that was asked for, and does it continue what is here? */
+function mismatch(ident: LogIdent, ref: LogRef, expected: Expected): string | undefined {
+  if (ident.cluster !== expected.cluster || ident.resource !== expected.resource) return 'bad-ident';
+  if (ident.number !== ref.number || ident.origin !== ref.origin) return 'bad-ident';
+  const prev = expected.prev;
+  if (prev && (ident.prevLength !== prev.pos || (prev.digest !== '' && ident.prevDigest !== prev.digest)))
+    return 'bad-chain';
+  return undefined;
+}
+
+/** Writes verified bytes in batches: what arrives during one fdatasync forms the next. */
+class LogWriter {
+  readonly #store: LogStore;
+  readonly #ref: LogRef;
+  readonly #file: fs.FileHandle;
+  #pieces: Piece[] = [];
+  #backlog = 0;
+  #mark: { end: bigint; digest: string; ident: LogIdent; done: () => void } | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(store: LogStore, ref: LogRef, file: fs.FileHandle) {
+    this.#store = store;
+    this.#ref = ref;
+    this.#file = file;
+  }
+
+  /** Take a piece; everything below `end` is verified. Waits only when the backlog is full. */
+  async add(piece: Piece, end: bigint, digest: string, ident: LogIdent, done: () => void): Promise<void> {
+    this.#pieces.push(piece);
+    this.#backlog += piece.bytes.length;
+    this.#mark = { end, digest, ident, done };
+    if (!this.#running) {
+      this.#running = this.#run();
+      // A failure is reported by whoever waits next; it must not end the process before.
+      this.#running.catch(() => undefined);
+    }
+    if (this.#backlog > BACKLOG) await this.#running;
+  }
+
+  async drain(): Promise<void> {
+    await this.#running;
+  }
+
+  async close(): Promise<void> {
+    await this.#running?.catch(() => undefined);
+    await this.#file.close();
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const mark = this.#mark;
+      const batch = this.#take(mark?.end ?? 0n);
+      if (!mark || batch.length === 0) break;
+      await this.#write(batch);
+      await this.#file.datasync();
+      this.#store.grow(this.#ref, mark.end, mark.digest, mark.ident);
+      mark.done();
+    }
+    this.#running = undefined;
+  }
+
+  /** Cut off the pieces (or their front) that lie below `end`. */
+  #take(end: bigint): Piece[] {
+    const batch: Piece[] = [];
+    const rest: Piece[] = [];
+    for (const piece of this.#pieces) {
+      const below = end - piece.at;
+      if (below <= 0n) rest.push(piece);
+      else if (below >= BigInt(piece.bytes.length)) batch.push(piece);
+      else {
+        batch.push({ at: piece.at, bytes: piece.bytes.subarray(0, Number(below)) });
+        rest.push({ at: end, bytes: piece.bytes.subarray(Number(below)) });
+      }
+    }
+    this.#pieces = rest;
+    this.#backlog = rest.reduce((sum, p) => sum + p.bytes.length, 0);
+    return batch;
+  }
+
+  async #write(batch: readonly Piece[]): Promise<void> {
+    const first = batch[0];
+    if (!first) return;
+    let left = batch.map((p) => p.bytes);
+    let at = Number(first.at);
+    while (left.length > 0) {
+      const { bytesWritten } = await this.#file.writev(left, at);
+      at += bytesWritten;
+      left = skip(left, bytesWritten);
+    }
+  }
+}
+
+function skip(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  for (const part of parts) {
+    if (bytes >= part.length) bytes -= part.length;
+    else {
+      rest.push(bytes > 0 ? part.subarray(bytes) : part);
+      bytes = 0;
+    }
+  }
+  return rest;
+}

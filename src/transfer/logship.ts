@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Shipping: push a log to a member as it becomes durable.
+ *
+ * Serves any log this node holds, whoever wrote it. Only bytes below the
+ * store's verified, durable end leave the node. Ends with `closed` when the log
+ * has a successor and everything was sent, with `refused` when there is nothing
+ * to serve; otherwise follows the log for as long as the stream lives.
+ */
+import { promises as fs } from 'node:fs';
+import type { FrameStream } from '../cluster/types.js';
+import type { LogStore } from '../daemon/logstore.js';
+import { prevOf } from '../strategy/resource.js';
+import { sameLog, type LogRef } from '../strategy/history.js';
+
+/** Largest piece read and sent at once, bytes. */
+const CHUNK = 1 << 20;
+
+/** Push log `ref` from byte `from` on until it is closed or the stream ends. */
+export async function shipLog(
+  stream: FrameStream,
+  store: LogStore,
+  ref: LogRef,
+  from: bigint,
+  signal: AbortSignal,
+): Promise<void> {
+  const first = store.get(ref);
+  if (!first) return refuse(stream, 'no-such-log');
+  if (from > first.end) return refuse(stream, 'position-beyond-end');
+  const gone = new AbortController();
+  void stream.closed.then(
+    () => gone.abort(),
+    () => gone.abort(),
+  );
+  const stop = AbortSignal.any([signal, gone.signal]);
+  const file = await fs.open(store.path(ref), 'r');
+  try {
+    let at = from;
+    while (!stop.aborted) {
+      const changed = store.changed(ref, stop);
+      const log = store.get(ref);
+      if (!log) return refuse(stream, 'no-such-log');
+      while (at < log.end && !stop.aborted) at = await sendChunk(stream, file, at, log.end);
+      if (isClosed(store, ref, at)) {
+        await stream.send({ t: 'closed', end: at.toString() });
+        stream.close();
+        return;
+      }
+      await changed;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function sendChunk(stream: FrameStream, file: fs.FileHandle, at: bigint, end: bigint): Promise<bigint> {
+  const len = end - at < BigInt(CHUNK) ? Number(end - at) : CHUNK;
+  const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(len), 0, len, Number(at));
+  if (bytesRead === 0) throw new Error('log file is shorter than its verified end');
+  await stream.send({ t: 'data', at: at.toString() }, buffer.subarray(0, bytesRead));
+  return at + BigInt(bytesRead);
+}
+
+/** A successor in the store fixes the end of a log. */
+function isClosed(store: LogStore, ref: LogRef, at: bigint): boolean {
+  return store.list().some((log) => {
+    const prev = prevOf(log.ident);
+    return prev !== undefined && sameLog(prev, ref) && prev.pos === at;
+  });
+}
+
+async function refuse(stream: FrameStream, reason: string): Promise<void> {
+  await stream.send({ t: 'refused', reason });
+  stream.close();
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The primary's side of a sync: answer which leaves differ, and with what.
+ *
+ * Reads the data disk below the logger. What it reads may be older than what
+ * the application sees, never newer than what is logged: the replica replays
+ * from `start` (the checkpoint before the first read) to `end` (the log's end
+ * after the last read) and is then equal to a past state.
+ */
+import { promises as fs } from 'node:fs';
+import type { FrameStream } from '../cluster/types.js';
+import { isZero, leafDigest, leavesOf } from './leaves.js';
+import { DIGEST_SIZE, SyncQuestion } from './messages.js';
+
+/** What the source knows of the resource while it runs as primary. */
+export interface SyncSource {
+  readonly path: string;
+  readonly size: bigint;
+  /** text of the published checkpoint; logs from it on stay until `release` */
+  pin(): { readonly position: string; release(): void };
+  /** text of the position behind everything that may have touched the disk */
+  dirtyEnd(): string;
+}
+
+/** Serve one sync until the other side has finished or gone. */
+export async function serveSync(stream: FrameStream, source: SyncSource): Promise<void> {
+  const file = await fs.open(source.path, 'r');
+  const pin = source.pin();
+  try {
+    await stream.send({ t: 'start', position: pin.position, size: source.size.toString() });
+    for await (const frame of stream) {
+      const parsed = SyncQuestion.safeParse(frame.head);
+      if (!parsed.success) return stream.destroy(new Error('bad-message'));
+      const question = parsed.data;
+      if (question.t === 'finish') {
+        await stream.send({ t: 'end', position: source.dirtyEnd() });
+        continue;
+      }
+      if (question.at + BigInt(question.len) > source.size) return stream.destroy(new Error('bad-position'));
+      await answer(stream, file, question.at, question.len, frame.body);
+    }
+  } finally {
+    pin.release();
+    await file.close();
+  }
+}
+
+async function answer(
+  stream: FrameStream,
+  file: fs.FileHandle,
+  at: bigint,
+  len: number,
+  theirs: Uint8Array,
+): Promise<void> {
+  const mine = await readFully(file, at, len);
+  let differ = 0;
+  let zero = 0;
+  const parts: Buffer[] = [];
+  for (const [i, leaf] of leavesOf(len).entries()) {
+    const bytes = mine.subarray(leaf.at, leaf.at + leaf.len);
+    const digest = theirs.subarray(i * DIGEST_SIZE, (i + 1) * DIGEST_SIZE);
+    if (sameLeaf(bytes, digest)) continue;
+    differ |= 1 << i;
+    if (isZero(bytes)) zero |= 1 << i;
+    else parts.push(bytes);
+  }
+  const body = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+  await stream.send({ t: 'range', at: at.toString(), len, differ, zero }, body);
+}
+
+/** Compares without hashing when the other side's leaf is all zeros. */
+function sameLeaf(bytes: Buffer, digest: Uint8Array): boolean {
+  if (digest.every((b) => b === 0)) return isZero(bytes);
+  return leafDigest(bytes).equals(digest);
+}
+
+/** Read exactly `len` bytes; a file that ends early reads as zeros. */
+export async function readFully(file: fs.FileHandle, at: bigint, len: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(len);
+  let got = 0;
+  while (got < len) {
+    const { bytesRead } = await file.read(buffer, got, len - got, Number(at) + got);
+    if (bytesRead === 0) break;
+    got += bytesRead;
+  }
+  return buffer.fill(0, got);
+}

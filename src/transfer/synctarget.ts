@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The replica's side of a sync: compare range by range, write what differs.
+ *
+ * Several ranges are under way at once, so that the link is full whatever its
+ * latency. Progress is reported only behind data that is flushed, as a prefix:
+ * a sync that was cut off resumes there. Replay must not run meanwhile.
+ */
+import { promises as fs } from 'node:fs';
+import type { FrameStream } from '../cluster/types.js';
+import { MarsError } from '../errors.js';
+import { leavesOf, rangeDigests } from './leaves.js';
+import { RANGE, SyncAnswer } from './messages.js';
+import { readFully } from './syncsource.js';
+
+/** Ranges under way. */
+const WINDOW = 16;
+/** Flush and report progress after this many bytes. */
+const REPORT = 64 << 20;
+
+/** What the target does with the news. */
+export interface SyncTarget {
+  readonly path: string;
+  readonly size: bigint;
+  readonly from: bigint;
+  /** the position replay has to start from; called before anything is written */
+  onStart(position: string): Promise<void>;
+  /** everything below `done` is equal and durable */
+  onProgress(done: bigint): void;
+  /** all of it is; the replica is consistent once replay has passed `position` */
+  onEnd(position: string): void;
+}
+
+/** Run one sync to its end. Throws MarsError when the other side refuses or breaks off. */
+export async function runSync(stream: FrameStream, target: SyncTarget): Promise<void> {
+  const file = await fs.open(target.path, 'r+');
+  try {
+    const answers = stream[Symbol.asyncIterator]();
+    const start = await next(answers);
+    if (start.message.t !== 'start') throw unexpected(start.message.t);
+    if (start.message.size > target.size) throw new MarsError('device-too-small', { found: `${target.size} bytes` });
+    await target.onStart(start.message.position);
+    await compareAll(stream, answers, file, target);
+    await file.datasync();
+    target.onProgress(target.size);
+    await stream.send({ t: 'finish' });
+    const end = await next(answers);
+    if (end.message.t !== 'end') throw unexpected(end.message.t);
+    target.onEnd(end.message.position);
+  } finally {
+    stream.destroy();
+    await file.close();
+  }
+}
+
+type Answers = AsyncIterator<{ head: unknown; body: Uint8Array }>;
+
+async function compareAll(
+  stream: FrameStream,
+  answers: Answers,
+  file: fs.FileHandle,
+  target: SyncTarget,
+): Promise<void> {
+  let asked = target.from;
+  let done = target.from;
+  let reported = target.from;
+  const ask = async (): Promise<void> => {
+    const len = target.size - asked < BigInt(RANGE) ? Number(target.size - asked) : RANGE;
+    const at = asked;
+    asked += BigInt(len);
+    await stream.send({ t: 'range', at: at.toString(), len }, rangeDigests(await readFully(file, at, len)));
+  };
+  for (let i = 0; i < WINDOW && asked < target.size; i++) await ask();
+  while (done < target.size) {
+    const { message, body } = await next(answers);
+    if (message.t !== 'range') throw unexpected(message.t);
+    if (message.at !== done) throw new MarsError('bad-message', { found: `range at ${message.at}, expected ${done}` });
+    await apply(file, message, body);
+    done += BigInt(message.len);
+    if (asked < target.size) await ask();
+    if (done - reported >= BigInt(REPORT)) {
+      await file.datasync();
+      target.onProgress(done);
+      reported = done;
+    }
+  }
+}
+
+async function apply(
+  file: fs.FileHandle,
+  range: { at: bigint; len: number; differ: number; zero: number },
+  body: Uint8Array,
+): Promise<void> {
+  let used = 0;
+  for (const [i, leaf] of leavesOf(range.len).entries()) {
+    if ((range.differ & (1 << i)) === 0) continue;
+    const at = Number(range.at) + leaf.at;
+    if ((range.zero & (1 << i)) !== 0) {
+      await writeFully(file, Buffer.alloc(leaf.len), at);
+      continue;
+    }
+    const bytes = body.subarray(used, used + leaf.len);
+    if (bytes.length !== leaf.len)
+      throw new MarsError('bad-message', { found: 'sync data of the wrong length' });
+    await writeFully(file, bytes, at);
+    used += leaf.len;
+  }
+  if (used !== body.length) throw new MarsError('bad-message', { found: 'sync data of the wrong length' });
+}
+
+async function writeFully(file: fs.FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  let put = 0;
+  while (put < bytes.length) put += (await file.write(bytes, put, bytes.length - put, at + put)).bytesWritten;
+}
+
+async function next(answers: Answers): Promise<{ message: (typeof SyncAnswer)['_output']; body: Uint8Array }> {
+  const result = await answers.next();
+  if (result.done) throw new MarsError('stream-broken', { found: 'the other side closed the sync' });
+  const parsed = SyncAnswer.safeParse(result.value.head);
+  if (!parsed.success) throw new MarsError('bad-message', { found: 'an unknown sync answer' });
+  if (parsed.data.t === 'refused') throw new MarsError('sync-refused', { found: parsed.data.reason });
+  return { message: parsed.data, body: result.value.body };
+}
+
+const unexpected = (t: string): MarsError => new MarsError('bad-message', { found: `unexpected answer ${t}` });
