@@ -259,6 +259,29 @@ enum mars_val_nbd {
 	MARS_V_NBD_READS, MARS_V_NBD_WRITES, MARS_V_NBD_FLUSHES,
 	MARS_V_NBD_BYTES_READ, MARS_V_NBD_BYTES_WRITTEN, MARS_V_NBD_IN_FLIGHT,
 };
+enum mars_val_check {
+	MARS_V_CHECK_REQUESTS,		/* taken */
+	MARS_V_CHECK_IN_FLIGHT,
+	MARS_V_CHECK_TWICE,		/* violation: ended more than once */
+	MARS_V_CHECK_BUFFER,		/* violation: buffer of a WRITE changed in flight */
+	MARS_V_CHECK_OVERLAP,		/* overlapping changes in flight; allowed above a logger */
+	MARS_V_CHECK_RANGE,		/* beyond the size below; allowed on growing logs */
+	MARS_V_CHECK_ALIGN,		/* violation: against the alignment or max_io below */
+	MARS_V_CHECK_VEC,		/* violation: memory shorter than the length */
+	MARS_V_CHECK_INJECTED,		/* failed on demand */
+	MARS_V_CHECK_UNGUARDED,		/* passed unchecked for want of memory */
+};
+enum mars_val_limit {
+	MARS_V_LIMIT_OPS,		/* requests passed */
+	MARS_V_LIMIT_BYTES,		/* bytes passed */
+	MARS_V_LIMIT_DELAYED,		/* requests that had to wait */
+	MARS_V_LIMIT_WAITING,		/* waiting now */
+};
+enum mars_val_align {
+	MARS_V_ALIGN_PASSED,		/* requests passed as they were */
+	MARS_V_ALIGN_SPLIT,		/* requests with unaligned edges */
+	MARS_V_ALIGN_WAITED,		/* of all: waited for a block or a bounce page */
+};
 
 struct mars_ctl_status {
 	struct mars_ctl_hdr hdr;
