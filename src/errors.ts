@@ -165,7 +165,8 @@ const catalogue = {
   'fetch-on': r(3, 'Fetching of logs must be switched off before a forced switch.', 'marsadm disconnect'),
   'replay-off': r(3, 'Replay is switched off here.', 'marsadm resume-replay'),
   'replay-error': r(3, 'Replay has stopped with an error.'),
-  'primary-unreachable': r(6, 'The current primary cannot be reached, so a planned handover is impossible.'),
+  'primary-unreachable': r(3, 'The current primary cannot be reached, so a planned handover is impossible.'),
+  'primary-changed': r(3, 'Another host became the designated primary meanwhile.'),
   'no-replay-position': r(3, 'Nothing is known yet about how far this replica is.'),
   'split-brain': r(10, 'The history of the resource has forked: two hosts wrote independently.'),
 

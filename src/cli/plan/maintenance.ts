@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Plans for what a daemon does on request: rotate and delete logs, throw a
+ * replica away and sync it again; and for the cluster: barriers and leaving.
+ *
+ * A request is a wish key with a fresh stamp as value; the daemon answers with a
+ * fact that holds a stamp at least as new. So a request survives a restart of
+ * either side and repeating it does no harm.
+ */
+import { MarsError } from '../../errors.js';
+import { keys, type Request } from '../../tree/catalogue.js';
+import {
+  allResources,
+  clusterMembers,
+  designated,
+  is,
+  isMember,
+  members,
+  type Scope,
+} from '../../view/facts.js';
+import { answered, merged } from './conditions.js';
+import { requireMember, switches } from './membership.js';
+import { plan, type Plan, type Situation } from './plan.js';
+
+function request(sit: Situation, r: string, what: Request, answer: string): Pick<Plan, 'writes' | 'waitFor' | 'warnings'> {
+  return {
+    writes: { [keys.todo(r, sit.me, what)]: sit.stamp },
+    waitFor: sit.daemon ? [answered(r, sit.me, what, answer, sit.stamp, sit.me)] : [],
+    warnings: sit.daemon ? [] : ['No daemon runs here; the request is written and is served when marsd is started.'],
+  };
+}
+
+export function planRotate(sit: Situation, r: string): Plan {
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  requireMember(s);
+  if (!is(s, 'is-primary'))
+    throw new MarsError('not-primary', { found: `the primary is ${designated(s) ?? 'nobody'}`, next: `marsadm log-rotate ${r} there` });
+  return plan(`${r}: the primary writes a new log`, request(sit, r, 'rotate', 'rotated'));
+}
+
+export function planLogDelete(sit: Situation, r: string): Plan {
+  requireMember({ snap: sit.snap, resource: r, host: sit.me });
+  return plan(`${r}: logs that no replica needs are deleted`, request(sit, r, 'log-delete', 'log-deleted'));
+}
+
+/** Rotate where this host is primary, then delete what is not needed. */
+export function planCron(sit: Situation, r: string): Plan {
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  requireMember(s);
+  const rest = (): Plan => planLogDelete(sit, r);
+  return is(s, 'is-primary') ? { ...planRotate(sit, r), next: rest } : rest();
+}
+
+export function planInvalidate(sit: Situation, r: string): Plan {
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  requireMember(s);
+  const primary = designated(s);
+  if (primary === sit.me || is(s, 'is-primary'))
+    throw new MarsError('is-primary', {
+      found: primary === sit.me ? `${sit.me} is the designated primary` : `${sit.me} is still primary`,
+      next: `marsadm primary ${r} on the host whose data shall be kept`,
+    });
+  if (primary === undefined) throw new MarsError('no-primary', { next: `marsadm primary ${r} on the host whose data shall be kept` });
+  const asked = request(sit, r, 'invalidate', 'invalidated');
+  return plan(`${sit.me}: the replica of ${r} is thrown away and comes again from ${primary}`, {
+    ...asked,
+    writes: { ...asked.writes, ...switches(r, sit.me, true) },
+  });
+}
+
+/** Everything this host has written so far has arrived at every member (of one resource, or of the cluster). */
+export function planBarrier(sit: Situation, resource: string | undefined): Plan {
+  const peers = barrierPeers(sit, resource);
+  if (peers.length > 0 && !sit.daemon) throw new MarsError('no-daemon', `${peers.join(', ')} cannot be asked`);
+  return plan(peers.length === 0 ? 'there are no other members' : `${peers.join(', ')} have merged everything ${sit.me} wrote`, {
+    writes: peers.length === 0 ? {} : { [keys.barrier(sit.me)]: sit.stamp },
+    waitFor: peers.map((peer) => merged(peer, sit.me, sit.stamp)),
+  });
+}
+
+function barrierPeers(sit: Situation, resource: string | undefined): string[] {
+  const all = clusterMembers(sit.snap).filter((h) => h !== sit.me);
+  if (resource === undefined) return all;
+  const s: Scope = { snap: sit.snap, resource, host: sit.me };
+  if (members(s).length === 0) throw new MarsError('no-such-resource', resource);
+  return members(s).filter((h) => h !== sit.me && all.includes(h));
+}
+
+/** Refuse to leave while replicas exist; what leaving itself does belongs to the cluster code. */
+export function checkLeaveCluster(sit: Situation): void {
+  if (sit.snap.get(keys.ip(sit.me)) === undefined) throw new MarsError('not-a-member', sit.me);
+  const held = allResources(sit.snap).filter((resource) => isMember({ snap: sit.snap, resource, host: sit.me }));
+  if (held.length > 0 && !sit.force)
+    throw new MarsError('in-use-by-resources', { found: held.join(', '), next: 'marsadm leave-resource all' });
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Plans for making, joining, leaving and deleting a resource.
+ *
+ * A replica exists at a host when `data-HOST` does. Leaving takes it apart in two
+ * steps, wishes first, so that the daemon lets go of everything before the facts
+ * vanish. What a resource leaves behind when it is deleted is `maxnr`: a resource
+ * of the same name never uses a log number again.
+ */
+import { MarsError } from '../../errors.js';
+import { formatPosition, keys, parseCount, SWITCHES } from '../../tree/catalogue.js';
+import type { Changes, Snapshot } from '../../tree/types.js';
+import {
+  actsize,
+  at,
+  designated,
+  exists,
+  fact,
+  is,
+  isMember,
+  members,
+  openCount,
+  size,
+  allResources,
+  type Scope,
+} from '../../view/facts.js';
+import { humanSize } from '../../view/format.js';
+import { becamePrimary, flagIs, syncStarted } from './conditions.js';
+import { plan, type Plan, type Situation } from './plan.js';
+
+/** Sizes are multiples of a page. */
+export const BLOCK = 4096n;
+
+/** A data device as it was found. */
+export interface Device {
+  readonly path: string;
+  readonly bytes: bigint;
+}
+
+export const switches = (r: string, host: string, on: boolean): Changes =>
+  Object.fromEntries(SWITCHES.map((s) => [keys.todo(r, host, s), on ? '1' : '0']));
+
+const DAEMON_NOTE = 'No daemon runs here; it will be done when marsd is started.';
+
+/** Refuse names and devices that another resource of this host already uses. */
+function checkDevice(sit: Situation, resource: string, device: Device, name: string): void {
+  for (const other of allResources(sit.snap)) {
+    if (other === resource) continue;
+    if (sit.snap.value(keys.data(other, sit.me)) === device.path)
+      throw new MarsError('device-busy', `${device.path} belongs to resource ${other}`);
+    if (sit.snap.value(keys.device(other, sit.me)) === name)
+      throw new MarsError('device-name-taken', `${name} is the device of resource ${other}`);
+  }
+}
+
+export interface CreateArgs {
+  readonly resource: string;
+  readonly device: Device;
+  /** bytes; undefined = all of the device */
+  readonly size: bigint | undefined;
+  readonly name: string;
+  /** 32 hex digits, fresh */
+  readonly uuid: string;
+}
+
+export function planCreate(sit: Situation, args: CreateArgs): Plan {
+  const { resource: r, device, uuid } = args;
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  if (exists(s) || members(s).length > 0) {
+    const mine = isMember(s);
+    throw new MarsError(mine ? 'already-joined' : 'resource-exists', {
+      found: members(s).length > 0 ? `members: ${members(s).join(', ')}` : 'no members',
+      next: mine ? `marsadm view ${r}` : members(s).length > 0 ? `marsadm join-resource ${r} DEVICE` : `marsadm delete-resource ${r}`,
+    });
+  }
+  const bytes = args.size ?? device.bytes - (device.bytes % BLOCK);
+  if (bytes <= 0n || bytes % BLOCK !== 0n) throw new MarsError('bad-size', `${bytes} bytes`);
+  if (bytes > device.bytes)
+    throw new MarsError('device-too-small', `${device.path} has ${device.bytes} bytes, ${bytes} are needed`);
+  checkDevice(sit, r, device, args.name);
+  const before = parseCount(sit.snap.value(keys.maxnr(r))) ?? 0n;
+  const number = before + 1n;
+  return plan(`resource ${r} created with ${humanSize(bytes)}, ${sit.me} is primary`, {
+    warnings: sit.daemon ? [] : [DAEMON_NOTE],
+    writes: {
+      [keys.resourceUuid(r)]: uuid,
+      [keys.size(r)]: bytes.toString(),
+      [keys.data(r, sit.me)]: device.path,
+      [keys.device(r, sit.me)]: args.name,
+      [keys.primary(r)]: sit.me,
+      [keys.lastPrimary(r)]: sit.me,
+      [keys.timeline(r)]: '1',
+      [keys.maxnr(r)]: number.toString(),
+      [keys.syncstatus(r, sit.me)]: bytes.toString(),
+      [keys.replay(r, sit.me)]: formatPosition({ number, origin: sit.me, pos: 0n, dirty: 0n }),
+      ...switches(r, sit.me, true),
+    },
+    waitFor: sit.daemon ? [becamePrimary(r, sit.me, undefined)] : [],
+  });
+}
+
+export interface JoinArgs {
+  readonly resource: string;
+  readonly device: Device;
+  readonly name: string;
+}
+
+export function planJoin(sit: Situation, args: JoinArgs): Plan {
+  const { resource: r, device } = args;
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  if (!exists(s)) throw new MarsError('no-such-resource', r);
+  if (isMember(s)) throw new MarsError('already-joined', { found: `with ${sit.snap.value(keys.data(r, sit.me)) ?? ''}`, next: `marsadm view ${r}` });
+  const primary = designated(s);
+  if (primary === undefined) throw new MarsError('no-primary', { next: 'marsadm primary on the host that shall become it' });
+  if (primary === sit.me) throw new MarsError('is-primary', `${sit.me} is designated although it is not a member`);
+  if (device.bytes < size(s))
+    throw new MarsError('device-too-small', `${device.path} has ${device.bytes} bytes, the resource has ${size(s)}`);
+  checkDevice(sit, r, device, args.name);
+  const warnings = sit.daemon ? [] : [DAEMON_NOTE];
+  if (device.bytes > size(s)) warnings.push(`${device.path} is ${humanSize(device.bytes - size(s))} larger than the resource.`);
+  return plan(`${sit.me} joined resource ${r}; ${humanSize(size(s))} come from ${primary}`, {
+    warnings,
+    writes: {
+      [keys.data(r, sit.me)]: device.path,
+      [keys.device(r, sit.me)]: args.name,
+      [keys.syncstatus(r, sit.me)]: '0',
+      ...switches(r, sit.me, true),
+    },
+    waitFor: sit.daemon ? [syncStarted(r, sit.me)] : [],
+  });
+}
+
+/** All keys that belong to one replica. */
+function replicaKeys(snap: Snapshot, r: string, host: string): string[] {
+  const dirs = [`${keys.resource(r)}todo-${host}/`, `${keys.resource(r)}actual-${host}/`];
+  const single = [keys.data, keys.device, keys.actsize, keys.replay, keys.syncstatus, keys.syncpos].map((k) => k(r, host));
+  const versions = snap
+    .list(keys.versionPrefix(r))
+    .map((e) => e.key)
+    .filter((key) => key.slice(keys.versionPrefix(r).length + 10) === host);
+  return [...single, ...versions, ...dirs.flatMap((d) => snap.list(d).map((e) => e.key))].filter((key) => snap.get(key));
+}
+
+const tombstones = (list: readonly string[]): Changes => Object.fromEntries(list.map((key) => [key, null]));
+
+/** `logs`: regular log files of the resource in this state directory, relative names. */
+export function planLeave(sit: Situation, r: string, logs: readonly string[]): Plan {
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  if (!exists(s) && members(s).length === 0) throw new MarsError('no-such-resource', r);
+  if (!isMember(s)) return plan(`${sit.me} is not a member of ${r}`);
+  if (openCount(s) > 0n && !sit.force)
+    throw new MarsError('device-open', { found: `${sit.me}: open-count is ${openCount(s)}`, next: `marsadm wait-umount ${r}` });
+  const role = designated(s) === sit.me ? 'is the designated primary' : is(s, 'is-primary') ? 'is still primary' : undefined;
+  if (role !== undefined && !sit.force)
+    throw new MarsError('is-primary', {
+      found: `${sit.me} ${role}`,
+      next: `marsadm primary ${r} on another member, or marsadm secondary ${r}`,
+    });
+  const second = (snap: Snapshot): Plan =>
+    plan(`${sit.me} left resource ${r}`, { writes: tombstones(replicaKeys(snap, r, sit.me)), removeFiles: logs });
+  const wait = sit.daemon && is(s, 'is-attached') && !sit.force;
+  return plan(`${sit.me} lets go of resource ${r}`, {
+    writes: { ...switches(r, sit.me, false), ...(designated(s) === sit.me && { [keys.primary(r)]: '(none)' }) },
+    waitFor: wait ? [flagIs(r, sit.me, 'is-attached', false, sit.me)] : [],
+    next: second,
+  });
+}
+
+export function planDelete(sit: Situation, r: string, logs: readonly string[]): Plan {
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  const all = sit.snap.list(keys.resource(r)).map((e) => e.key);
+  const left = all.filter((key) => key !== keys.maxnr(r));
+  if (left.length === 0) throw new MarsError('no-such-resource', r);
+  if (members(s).length > 0 && !sit.force)
+    throw new MarsError('still-members', { found: members(s).join(', '), next: `marsadm leave-resource ${r} on each of them` });
+  const maxnr = highestLog(sit.snap, r, logs);
+  return plan(`resource ${r} deleted`, {
+    writes: { ...tombstones(left), [keys.maxnr(r)]: maxnr.toString() },
+    removeFiles: logs,
+  });
+}
+
+/** The highest log number this tree knows of. */
+function highestLog(snap: Snapshot, r: string, logs: readonly string[]): bigint {
+  let max = parseCount(snap.value(keys.maxnr(r))) ?? 0n;
+  const names = [...snap.list(keys.versionPrefix(r)).map((e) => e.key.slice(keys.versionPrefix(r).length)), ...logs.map((l) => l.replace(/^.*\/log-/, ''))];
+  for (const name of names) {
+    const number = parseCount(name.slice(0, 9).replace(/^0+(?=\d)/, '')) ?? 0n;
+    if (number > max) max = number;
+  }
+  return max;
+}
+
+/** Grow the resource. */
+export function planResize(sit: Situation, r: string, wanted: bigint | undefined): Plan {
+  const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
+  requireMember(s);
+  if (!is(s, 'is-primary') || designated(s) !== sit.me)
+    throw new MarsError('not-primary', { found: `the primary is ${designated(s) ?? 'nobody'}`, next: `marsadm resize ${r} there` });
+  const hosts = members(s).map((host) => ({ host, bytes: actsize(at(s, host)) }));
+  const smallest = hosts.reduce((a, b) => (b.bytes < a.bytes ? b : a));
+  const bytes = wanted ?? smallest.bytes - (smallest.bytes % BLOCK);
+  if (bytes <= 0n || bytes % BLOCK !== 0n) throw new MarsError('bad-size', `${bytes} bytes`);
+  if (bytes > smallest.bytes)
+    throw new MarsError('device-too-small', {
+      found: `${smallest.host}: ${smallest.bytes} bytes, ${bytes} are needed`,
+      next: `grow ${sit.snap.value(keys.data(r, smallest.host)) ?? 'the data device'} on ${smallest.host}`,
+    });
+  if (bytes < size(s)) throw new MarsError('size-shrinks', `${size(s)} bytes now, ${bytes} wished`);
+  if (bytes === size(s)) return plan(`resource ${r} already has ${humanSize(bytes)}`);
+  return plan(`resource ${r} grows from ${humanSize(size(s))} to ${humanSize(bytes)}`, {
+    writes: { [keys.size(r)]: bytes.toString(), [keys.syncstatus(r, sit.me)]: bytes.toString() },
+  });
+}
+
+/** Throws `no-such-resource` or `not-joined`. */
+export function requireMember(s: Scope): void {
+  if (!exists(s) && members(s).length === 0) throw new MarsError('no-such-resource', s.resource);
+  if (!isMember(s))
+    throw new MarsError('not-joined', {
+      found: `members of ${s.resource}: ${members(s).join(', ') || 'none'}`,
+      next: `marsadm join-resource ${s.resource} DEVICE`,
+    });
+}
+
+/** The word a replica publishes, for messages. */
+export const codeOf = (s: Scope): string => fact(s, 'replay-code') ?? 'unknown';
