@@ -11,7 +11,7 @@
  *
  * Failures of the file system become MarsError `tree-not-writable` or `tree-damaged`.
  */
-import { closeSync, mkdirSync, openSync, renameSync, statSync, symlinkSync, unlinkSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { MarsError } from '../errors.js';
 import * as linktime from '../engine/linktime.js';
@@ -164,7 +164,7 @@ export class Disk {
   #openLock(): number {
     if (this.#lockFd === undefined) {
       this.#guarded('local/tree.lock', () => {
-        if (statSync(this.dir).isDirectory()) mkdirSync(join(this.dir, 'local'), { recursive: true, mode: 0o700 });
+        mkdirSync(join(this.dir, 'local'), { recursive: true, mode: 0o700 });
         this.#lockFd = openSync(join(this.dir, 'local/tree.lock'), 'a', 0o600);
       });
     }

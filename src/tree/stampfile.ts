@@ -45,7 +45,8 @@ export class StampFile {
   store(stamp: bigint): void {
     const fd = this.#open(true);
     if (fd === undefined) return;
-    const durable = stamp > this.#reserve;
+    // A reserve further away than it was ever put comes from a clock that was wrong.
+    const durable = stamp > this.#reserve || this.#reserve > stamp + AHEAD;
     if (durable) this.#reserve = stamp + AHEAD;
     const digits = (n: bigint): string => n.toString().padStart(20, '0');
     writeSync(fd, `${digits(stamp)} ${digits(this.#reserve)} ${this.#boot}\n`, 0, 'latin1');
