@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import test from 'ava';
+import type { LogIdent } from '../../../src/engine/types.js';
+import type { Point } from '../../../src/strategy/history.js';
+import { decide, type LocalLog, type ResourceView } from '../../../src/strategy/resource.js';
+import { deletableLogs } from '../../../src/strategy/retention.js';
+import { formatPosition, formatVersion, keys, type Switch } from '../../../src/tree/catalogue.js';
+import { snapshotOf } from '../../support/snapshot.js';
+
+const R = 'r';
+const digest = (text: string): string => text.padEnd(32, '0');
+const at = (number: number, origin: string, pos: number): Point => ({
+  number: BigInt(number),
+  origin,
+  pos: BigInt(pos),
+  digest: digest(`${number}${origin === 'a' ? 'a' : 'b'}${pos}`),
+});
+
+function local(end: Point, prev?: Point, timeline = 1): LocalLog {
+  const ident: LogIdent = {
+    cluster: digest('c'),
+    resource: digest('d'),
+    salt: digest('e'),
+    number: end.number,
+    timeline,
+    origin: end.origin,
+    prevNumber: prev?.number ?? 0n,
+    prevOrigin: prev?.origin ?? '',
+    prevLength: prev?.pos ?? 0n,
+    prevDigest: prev?.digest ?? digest(''),
+  };
+  return { number: end.number, origin: end.origin, end: end.pos, digest: end.digest, ident };
+}
+
+const version = (host: string, own: Point, prev?: Point): Record<string, string> => ({
+  [keys.version(R, own.number, host)]: formatVersion(prev ? { ...own, prev } : own),
+});
+
+const switches = (host: string, off: readonly Switch[] = []): Record<string, string> =>
+  Object.fromEntries(
+    (['attach', 'connect', 'allow-replay', 'sync'] as const).map((s) => [
+      keys.todo(R, host, s),
+      off.includes(s) ? '0' : '1',
+    ]),
+  );
+
+/** A resource of two complete members a and b. */
+const base = (primary: string): Record<string, string> => ({
+  [keys.resourceUuid(R)]: digest('d'),
+  [keys.size(R)]: '1048576',
+  [keys.timeline(R)]: '1',
+  [keys.data(R, 'a')]: '/a',
+  [keys.data(R, 'b')]: '/b',
+  [keys.syncstatus(R, 'a')]: '1048576',
+  [keys.syncstatus(R, 'b')]: '1048576',
+  [keys.primary(R)]: primary,
+  ...switches('a'),
+  ...switches('b'),
+});
+
+function view(me: string, values: Record<string, string>, rest: Partial<ResourceView> = {}): ResourceView {
+  return {
+    me,
+    resource: R,
+    snap: snapshotOf(values),
+    logs: [],
+    connected: new Set(['a', 'b']),
+    primary: false,
+    applied: undefined,
+    ...rest,
+  };
+}
+
+test('whoever has not joined or is detached does nothing', (t) => {
+  t.like(decide(view('c', base('a'))), { mode: 'off', why: 'not-joined' });
+  t.like(decide(view('a', { ...base('a'), ...switches('a', ['attach']) })), { mode: 'off', why: 'detached' });
+});
+
+test('a fresh resource opens log 1', (t) => {
+  const values = { ...base('a'), [keys.replay(R, 'a')]: 'log-000000001-a,0,0' };
+  const goal = decide(view('a', values, { applied: { ...at(1, 'a', 0), digest: '' } }));
+  t.deepEqual(goal, { mode: 'primary', open: { number: 1n, timeline: 1, prev: undefined } });
+});
+
+test('a crashed primary first applies its own log, then continues in a fresh one', (t) => {
+  const end = at(1, 'a', 12288);
+  const values = { ...base('a'), ...version('a', end), [keys.actual(R, 'a', 'is-primary')]: '1' };
+  const logs = [local(end)];
+  t.like(decide(view('a', values, { logs, applied: at(1, 'a', 4096) })), {
+    mode: 'follow',
+    why: 'recovering',
+    apply: { end: 12288n },
+  });
+  t.deepEqual(decide(view('a', values, { logs, applied: end })), {
+    mode: 'primary',
+    open: { number: 2n, timeline: 1, prev: end },
+  });
+});
+
+test('recovery goes on through every log that continues the one before', (t) => {
+  const one = at(1, 'a', 8192);
+  const two = at(2, 'a', 4096);
+  const logs = [local(one), local(two, one)];
+  const goal = decide(view('a', base('a'), { logs, applied: one }));
+  t.like(goal, { mode: 'follow', why: 'recovering' });
+  t.is(goal.mode === 'follow' ? goal.apply?.next?.number : undefined, 2n);
+});
+
+test('a primary that lost log bytes a member still has fetches them before it opens', (t) => {
+  const mine = at(1, 'a', 8192);
+  const theirs = at(1, 'a', 12288);
+  const values = { ...base('a'), ...version('a', mine), ...version('b', theirs) };
+  const goal = decide(view('a', values, { logs: [local(mine)], applied: mine }));
+  t.like(goal, { mode: 'follow', why: 'fetching', fetch: { from: 8192n, sources: ['b'] } });
+  const alone = decide(view('a', values, { logs: [local(mine)], applied: mine, connected: new Set() }));
+  t.like(alone, { mode: 'follow', why: 'peer-is-ahead' });
+});
+
+test('a handover waits until the old primary is gone and everything is applied', (t) => {
+  const end = at(1, 'a', 8192);
+  const running = { ...base('b'), ...version('a', end), ...version('b', end), [keys.actual(R, 'a', 'is-primary')]: '1' };
+  const rest = { logs: [local(end)], applied: end };
+  t.like(decide(view('b', running, rest)), { mode: 'follow', why: 'old-primary-active' });
+  const stopped = { ...running, [keys.actual(R, 'a', 'is-primary')]: '0' };
+  t.like(decide(view('b', stopped, rest)), { mode: 'primary', open: { number: 2n, prev: end } });
+  const longer = { ...stopped, ...version('a', at(1, 'a', 12288)) };
+  t.like(decide(view('b', longer, rest)), { mode: 'follow', why: 'fetching', fetch: { from: 8192n } });
+});
+
+test('a forced switch does not wait for the old primary', (t) => {
+  const end = at(1, 'a', 8192);
+  const values = {
+    ...base('a'),
+    ...version('a', at(1, 'a', 16384)),
+    ...version('b', end),
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+    ...switches('b', ['connect']),
+    [keys.primary(R)]: 'b',
+    [keys.timeline(R)]: '2',
+  };
+  // The batch of a forced switch names the primary first, so its timeline is not older.
+  const forced = Object.fromEntries(Object.entries(values).filter(([k]) => k !== keys.primary(R) && k !== keys.timeline(R)));
+  const goal = decide(
+    view('b', { ...forced, [keys.primary(R)]: 'b', [keys.timeline(R)]: '2' }, {
+      logs: [local(end)],
+      applied: end,
+      connected: new Set(),
+    }),
+  );
+  t.like(goal, { mode: 'primary', open: { number: 2n, timeline: 2, prev: end } });
+});
+
+test('a later planned handover is not taken for a forced one', (t) => {
+  const end = at(1, 'a', 8192);
+  const { [keys.primary(R)]: _, [keys.timeline(R)]: __, ...rest } = base('b');
+  const values = {
+    ...rest,
+    ...version('b', end),
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+    [keys.timeline(R)]: '2',
+    [keys.primary(R)]: 'b',
+  };
+  t.like(decide(view('b', values, { logs: [local(end)], applied: end })), { why: 'old-primary-active' });
+});
+
+test('a secondary fetches on, applies what is verified, and moves to the next log only at its exact end', (t) => {
+  const one = at(1, 'a', 8192);
+  const two = at(2, 'a', 8192);
+  const values = { ...base('a'), ...version('a', one), [keys.actual(R, 'a', 'is-primary')]: '1' };
+  const rest = { logs: [local(at(1, 'a', 6144))], applied: at(1, 'a', 4096) };
+  t.like(decide(view('b', values, rest)), { why: 'ok', apply: { end: 6144n }, fetch: { from: 6144n, sources: ['a'] } });
+
+  const rotated = { ...base('a'), ...version('a', two, one), [keys.actual(R, 'a', 'is-primary')]: '1' };
+  t.like(decide(view('b', rotated, { logs: [local(one)], applied: at(1, 'a', 4096) })), {
+    apply: { end: 8192n },
+    fetch: { log: { number: 2n }, from: 0n },
+  });
+  const next = decide(view('b', rotated, { logs: [local(one), local(at(2, 'a', 4096), one)], applied: one }));
+  t.is(next.mode === 'follow' ? next.apply?.next?.number : undefined, 2n);
+});
+
+test('a replica with bytes the primary never had stops and says so', (t) => {
+  const shared = at(1, 'a', 4096);
+  const mine = at(1, 'a', 12288);
+  const values = { ...base('b'), ...version('b', at(2, 'b', 8192), shared), [keys.actual(R, 'b', 'is-primary')]: '1' };
+  t.deepEqual(decide(view('a', values, { logs: [local(mine)], applied: mine })), { mode: 'follow', why: 'split-brain' });
+});
+
+test('switches are obeyed', (t) => {
+  const end = at(1, 'a', 8192);
+  const values = { ...base('a'), ...version('a', end), [keys.actual(R, 'a', 'is-primary')]: '1' };
+  const rest = { logs: [local(end)], applied: at(1, 'a', 4096) };
+  const goal = decide(view('b', { ...values, ...switches('b', ['connect', 'allow-replay']) }, rest));
+  t.deepEqual(goal, { mode: 'follow', why: 'replay-paused' });
+});
+
+test('an incomplete replica syncs from the active primary and resumes where it was', (t) => {
+  const values = { ...base('a'), [keys.syncstatus(R, 'b')]: '65536', [keys.actual(R, 'a', 'is-primary')]: '1' };
+  t.like(decide(view('b', values, { applied: at(1, 'a', 4096) })), {
+    why: 'syncing',
+    sync: { source: 'a', from: 65536n, size: 1048576n },
+  });
+  t.like(decide(view('b', values)), { sync: { from: 0n } });
+  t.like(decide(view('b', values, { connected: new Set() })), { why: 'primary-unreachable' });
+  t.like(decide(view('b', { ...values, ...switches('b', ['sync']) })), { why: 'sync-paused' });
+});
+
+test('a synced replica may not become primary before replay has passed its syncpos', (t) => {
+  const end = at(1, 'a', 8192);
+  const values = {
+    ...base('b'),
+    ...version('a', end),
+    [keys.syncpos(R, 'b')]: formatPosition({ number: 1n, origin: 'a', pos: 12288n }),
+    [keys.actual(R, 'a', 'is-primary')]: '0',
+  };
+  t.like(decide(view('b', values, { logs: [local(end)], applied: end })), { mode: 'follow', why: 'not-consistent' });
+});
+
+test('a log is deleted only when every member has passed it', (t) => {
+  const logs = [local(at(1, 'a', 8192)), local(at(2, 'a', 8192), at(1, 'a', 8192)), local(at(3, 'a', 4096), at(2, 'a', 8192))];
+  const values = { ...base('a'), ...version('a', at(1, 'a', 8192)), [keys.replay(R, 'b')]: 'log-000000002-a,4096,0' };
+  const numbers = (v: Record<string, string>, own: bigint | undefined, pins: bigint[]): number[] =>
+    deletableLogs(view('a', v, { logs }), own, pins).logs.map((l) => Number(l.number));
+  t.deepEqual(numbers(values, 3n, []), [1]);
+  t.deepEqual(numbers(values, 3n, [1n]), []);
+  t.deepEqual(numbers(values, undefined, []), []);
+  t.deepEqual(numbers({ ...values, [keys.replay(R, 'b')]: 'log-000000003-a,4096,0' }, 3n, []), [1, 2]);
+  t.deepEqual(deletableLogs(view('a', values, { logs }), 3n, []).versions, [keys.version(R, 1n, 'a')]);
+});
