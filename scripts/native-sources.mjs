@@ -13,7 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const CORE_FOLDERS = ['kernel/core', 'kernel/bricks', 'native/shim', 'native/engine', 'native/bricks'];
 const COMMON = ['native/addon/util.cc'];
-const SYS = ['sys', 'links', 'lock', 'files', 'ioctl', 'notify'].map((n) => `native/addon/${n}.cc`);
+const SYS = ['sys', 'links', 'lock', 'files', 'ioctl', 'poll', 'notify'].map((n) => `native/addon/${n}.cc`);
 const ENGINE = ['engine.cc', 'scanner.cc', 'logscan.c', 'glue.c'].map((n) => `native/addon/${n}`);
 
 /** Sources of one addon, relative to the project's root, sorted. */

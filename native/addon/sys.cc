@@ -12,6 +12,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports)
 	mars::InitLock(env, exports);
 	mars::InitFiles(env, exports);
 	mars::InitIoctl(env, exports);
+	mars::InitPoll(env, exports);
 	mars::InitNotify(env, exports);
 	return exports;
 }

@@ -53,6 +53,8 @@ export interface SysBinding {
   seekData(fd: number, pos: bigint): Promise<bigint>;
   seekHole(fd: number, pos: bigint): Promise<bigint>;
   fdGeometry(fd: number): Geometry;
+  /** Returns the function that ends it. Does not keep the process alive. */
+  pollFd(fd: number, ready: () => void): () => void;
   controlFd(fd: number, struct: Uint8Array): number;
 }
 

@@ -198,17 +198,12 @@ export const CONTROL_DEVICE = '/dev/mars-control';
 export class KernelEngine extends ControlledEngine {
   readonly kind = 'kernel';
   readonly #fd: number;
-  readonly #poll: (fd: number, ready: () => void) => () => void;
   #stop: (() => void) | undefined;
 
-  /**
-   * @param poll calls `ready` whenever the descriptor becomes readable, until the function it returned is called
-   * @throws the error of open(2), e.g. ENOENT when the module is not loaded
-   */
-  constructor(poll: (fd: number, ready: () => void) => () => void, path: string = CONTROL_DEVICE) {
+  /** Throws the error of open(2), e.g. ENOENT when the module is not loaded. */
+  constructor(path: string = CONTROL_DEVICE) {
     super();
     this.#fd = openSync(path, 'r+');
-    this.#poll = poll;
   }
 
   /** Give the device back; bricks go on. */
@@ -223,6 +218,6 @@ export class KernelEngine extends ControlledEngine {
   }
 
   protected watch(): void {
-    this.#stop ??= this.#poll(this.#fd, () => this.drain());
+    this.#stop ??= sysBinding().pollFd(this.#fd, () => this.drain());
   }
 }
