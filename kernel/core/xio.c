@@ -118,10 +118,7 @@ void xio_complete(struct xio_request *rq, int status)
 
 /* --- the memory of a request --- */
 
-typedef void (*vec_fn)(void *mem, void *ctx, size_t len);
-
-/* Call @fn for each contiguous piece of bytes [@off, @off + @len) of the request. */
-static void vec_walk(const struct xio_request *rq, u64 off, size_t len, vec_fn fn, char *ctx)
+size_t xio_walk(const struct xio_request *rq, u64 off, size_t len, xio_walk_fn fn, void *ctx)
 {
 	const struct bio_vec *bv = rq->vec;
 	const struct bio_vec *end = bv + rq->nr_vec;
@@ -135,41 +132,45 @@ static void vec_walk(const struct xio_request *rq, u64 off, size_t len, vec_fn f
 			continue;
 		}
 		part = min_t(size_t, bv->bv_len - off, len);
-		fn((char *)bvec_virt((struct bio_vec *)bv) + off, ctx, part);
-		if (ctx)
-			ctx += part;
+		fn(bvec_virt((struct bio_vec *)bv) + off, part, ctx);
 		len -= part;
 		off = 0;
 	}
-	WARN_ON(len);		/* the vector is shorter than promised */
+	return len;
 }
 
-static void piece_in(void *mem, void *ctx, size_t len)
+static void piece_in(void *mem, size_t len, void *ctx)
 {
-	memcpy(ctx, mem, len);
+	char **dst = ctx;
+
+	memcpy(*dst, mem, len);
+	*dst += len;
 }
 
-static void piece_out(void *mem, void *ctx, size_t len)
+static void piece_out(void *mem, size_t len, void *ctx)
 {
-	memcpy(mem, ctx, len);
+	const char **src = ctx;
+
+	memcpy(mem, *src, len);
+	*src += len;
 }
 
-static void piece_zero(void *mem, void *ctx, size_t len)
+static void piece_zero(void *mem, size_t len, void *ctx)
 {
 	memset(mem, 0, len);
 }
 
 void xio_copy_in(const struct xio_request *rq, u64 off, void *dst, size_t len)
 {
-	vec_walk(rq, off, len, piece_in, dst);
+	WARN_ON(xio_walk(rq, off, len, piece_in, &dst));
 }
 
 void xio_copy_out(struct xio_request *rq, u64 off, const void *src, size_t len)
 {
-	vec_walk(rq, off, len, piece_out, (char *)src);
+	WARN_ON(xio_walk(rq, off, len, piece_out, &src));
 }
 
 void xio_zero_out(struct xio_request *rq, u64 off, size_t len)
 {
-	vec_walk(rq, off, len, piece_zero, NULL);
+	WARN_ON(xio_walk(rq, off, len, piece_zero, NULL));
 }

@@ -132,6 +132,14 @@ static inline void *xio_aspect(struct xio_request *rq)
 	return (char *)rq + rq->hop->aspect;
 }
 
+typedef void (*xio_walk_fn)(void *mem, size_t len, void *ctx);
+
+/**
+ * xio_walk - call @fn for each contiguous piece of request bytes @off .. @off + @len
+ *
+ * Returns the bytes that @vec was too short for: 0 when all went well.
+ */
+size_t xio_walk(const struct xio_request *rq, u64 off, size_t len, xio_walk_fn fn, void *ctx);
 /** xio_copy_in - copy @len request bytes from offset @off into @dst */
 void xio_copy_in(const struct xio_request *rq, u64 off, void *dst, size_t len);
 /** xio_copy_out - copy @len bytes at @src into the request at offset @off */
