@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <linux/types.h>
+#include <linux/errno.h>
 #include <linux/limits.h>
 #include <linux/compiler.h>
 #include <linux/align.h>

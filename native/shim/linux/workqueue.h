@@ -28,7 +28,8 @@ struct work_struct {
 	struct workqueue_struct *wq;	/* where pending */
 	u64 seq;			/* order of queueing */
 	unsigned int canceling;		/* callers inside cancel_*_sync() */
-	bool pending;
+	bool pending;			/* in a queue, or timer armed */
+	bool active;			/* in the executor's run list, not held back by max_active */
 };
 
 struct delayed_work {
