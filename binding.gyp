@@ -37,6 +37,7 @@
     {
       'target_name': 'mars',
       'include_dirs': ['native/shim', 'kernel', 'native'],
+      'defines': ['MARS_BUILD="<!(node -p "require(\'./package.json\').version")"'],
       'sources': ["<!@(node scripts/native-sources.mjs engine)"],
     },
   ],

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** What the engine's tests share: waiting for bricks, other threads, other processes. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BrickStatus, Engine } from '../../../src/engine/types.js';
+
+/** A fresh directory on a real file system: the usual temporary one may lack direct IO. */
+export function diskDir(name: string): string {
+  return mkdtempSync(join(process.cwd(), 'build', `${name}-`));
+}
+
+/** Wait until a brick satisfies `done`; wakes on its events. */
+export async function until(
+  engine: Engine,
+  name: string,
+  done: (status: BrickStatus) => boolean,
+): Promise<BrickStatus> {
+  const abort = new AbortController();
+  // The engine does not keep the process alive; the wait must.
+  const alive = setInterval(() => undefined, 60_000);
+  try {
+    const events = engine.events(abort.signal);
+    let status = engine.status(name);
+    if (done(status)) return status;
+    for await (const event of events) {
+      if (event.status.name !== name) continue;
+      status = engine.status(name);
+      if (done(status)) return status;
+    }
+    throw new Error(`events ended while waiting for ${name}`);
+  } finally {
+    clearInterval(alive);
+    abort.abort();
+  }
+}
+
+/** Press the button and wait for the lamp. */
+export async function power(engine: Engine, name: string, on: boolean): Promise<BrickStatus> {
+  engine.switch(name, on);
+  return until(engine, name, (status) => (on ? status.ledOn : status.ledOff));
+}
+
+/** What a child process did. */
+export interface ChildResult {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: string;
+}
+
+/** Run an ES module text in a process of its own, at the project's root. */
+export function runModule(text: string): Promise<ChildResult> {
+  return run(process.execPath, ['--input-type=module', '--eval', text]);
+}
+
+export function run(command: string, args: readonly string[]): Promise<ChildResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ code, signal, output }));
+  });
+}
