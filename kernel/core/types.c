@@ -13,11 +13,13 @@
 extern const struct mars_brick_type check_brick_type;
 extern const struct mars_brick_type limit_brick_type;
 extern const struct mars_brick_type align_brick_type;
+extern const struct mars_brick_type replay_brick_type;
 
 const struct mars_brick_type *const mars_portable_types[] = {
 	&check_brick_type,
 	&limit_brick_type,
 	&align_brick_type,
+	&replay_brick_type,
 };
 
 const unsigned int mars_nr_portable_types = ARRAY_SIZE(mars_portable_types);

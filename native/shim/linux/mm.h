@@ -41,6 +41,17 @@ static inline struct page *virt_to_page(const void *addr)
 
 #define nth_page(page, n)	((page) + (n))
 
+/* All memory is mapped linearly, so there is no other kind. */
+static inline bool is_vmalloc_addr(const void *addr)
+{
+	return false;
+}
+
+static inline struct page *vmalloc_to_page(const void *addr)
+{
+	return virt_to_page(addr);
+}
+
 static inline unsigned int get_order(unsigned long size)
 {
 	unsigned int order = 0;
