@@ -36,6 +36,12 @@ static const char zeroes[FILE_ZEROES] __attribute__((aligned(4096)));
 
 /* --- one transfer --- */
 
+static int file_errno(void)
+{
+	/* a limit of the file system or the process is lack of space to the bricks above */
+	return errno == EFBIG || errno == EDQUOT ? -ENOSPC : -errno;
+}
+
 /* The memory of a batch behind its first @done bytes, as far as @iov holds it. */
 static unsigned int file_map(struct list_head *batch, u64 done, struct iovec *iov)
 {
@@ -101,7 +107,7 @@ static int file_transfer(struct file_brick *fb, struct list_head *batch, u64 pos
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return -errno;
+			return file_errno();
 		if (!got && write)
 			return -ENOSPC;
 		if (!got)
@@ -140,7 +146,7 @@ static int file_bounce(struct file_brick *fb, struct list_head *batch, u64 pos, 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0) {
-			err = got ? -errno : write ? -ENOSPC : 0;
+			err = got ? file_errno() : write ? -ENOSPC : 0;
 			break;
 		}
 		done += got;
@@ -242,7 +248,7 @@ static int file_write_zeroes(struct file_brick *fb, u64 pos, u64 len)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return got ? -errno : -ENOSPC;
+			return got ? file_errno() : -ENOSPC;
 		pos += got;
 		len -= got;
 	}
@@ -257,7 +263,7 @@ static int file_allocate(struct file_brick *fb, int mode, u64 pos, u64 len)
 	if (!len)
 		return 0;
 	do {
-		err = fallocate(fb->fd, mode, (off_t)pos, (off_t)len) < 0 ? -errno : 0;
+		err = fallocate(fb->fd, mode, (off_t)pos, (off_t)len) < 0 ? file_errno() : 0;
 	} while (err == -EINTR);
 	if (err == -EOPNOTSUPP || err == -ENOSYS || err == -EINVAL)
 		err = file_write_zeroes(fb, pos, len);
