@@ -39,7 +39,8 @@ export class LamportClock {
     this.#now = options.now;
     this.maxFuture = options.maxFuture ?? DEFAULT_MAX_FUTURE;
     this.#anchor = options.now();
-    this.#shown = options.start ?? 0n;
+    const start = options.start ?? 0n;
+    this.#shown = start > this.#anchor ? start : this.#anchor;
   }
 
   /** Real time, ns. */

@@ -17,9 +17,17 @@ import { DELETED, NONE } from './types.js';
 // ---- names ----
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$/;
-const RESERVED = new Set(
-  ['none', 'all', 'any', 'full', 'empty', 'undefined', 'remote', 'local', 'localhost'],
-);
+const RESERVED = new Set([
+  'none',
+  'all',
+  'any',
+  'full',
+  'empty',
+  'undefined',
+  'remote',
+  'local',
+  'localhost',
+]);
 
 /** May a host be called so? */
 export function isHost(name: string): boolean {
@@ -50,7 +58,10 @@ export interface Address {
 
 /** `10.0.0.1:7777`, `[fe80::1]:7777` or `name:7777`; undefined if it is none of them. */
 export function parseAddress(text: string): Address | undefined {
-  const m = /^(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)):([0-9]{1,5})$/.exec(text);
+  const m =
+    /^(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)):([0-9]{1,5})$/.exec(
+      text,
+    );
   const host = m?.[1] ?? m?.[2];
   const port = Number(m?.[3]);
   return host !== undefined && port >= 1 && port <= 65_535 ? { host, port } : undefined;
@@ -131,7 +142,8 @@ export function parseVersion(text: string): Version | undefined {
 
 function chainPoint(parts: readonly (string | undefined)[] | undefined): ChainPoint | undefined {
   const [digest, number, origin, pos] = parts ?? [];
-  if (digest === undefined || number === undefined || origin === undefined || pos === undefined) return undefined;
+  if (digest === undefined || number === undefined || origin === undefined || pos === undefined)
+    return undefined;
   return { digest, number: BigInt(number), origin, pos: BigInt(pos) };
 }
 
@@ -197,7 +209,8 @@ export const keys = {
   actsize: (r: string, host: string): string => `resource-${r}/actsize-${host}`,
   replay: (r: string, host: string): string => `resource-${r}/replay-${host}`,
   versionPrefix: (r: string): string => `resource-${r}/version-`,
-  version: (r: string, number: bigint, host: string): string => `resource-${r}/version-${nine(number)}-${host}`,
+  version: (r: string, number: bigint, host: string): string =>
+    `resource-${r}/version-${nine(number)}-${host}`,
   syncstatus: (r: string, host: string): string => `resource-${r}/syncstatus-${host}`,
   syncpos: (r: string, host: string): string => `resource-${r}/syncpos-${host}`,
   todo: (r: string, host: string, what: Switch | Request): string => `resource-${r}/todo-${host}/${what}`,
@@ -217,7 +230,9 @@ const SHARED_DIR = new RegExp(
     `|resource-${HOSTS}(?:/(?:todo-${HOSTS}|actual-${HOSTS}|defaults|defaults-${HOSTS}|userspace))?)?$`,
 );
 /** Leaves that would be directories at their place. */
-const DIR_LEAF = new RegExp(`^(?:ips|todo-global|defaults|userspace|local|dev|(?:defaults|actual|resource|todo)-${HOSTS})$`);
+const DIR_LEAF = new RegExp(
+  `^(?:ips|todo-global|defaults|userspace|local|dev|(?:defaults|actual|resource|todo)-${HOSTS})$`,
+);
 const LEAF = /^[A-Za-z0-9_][A-Za-z0-9_.,:+@=-]{0,127}$/;
 const UNSHARED = /^(?:local|\.|cache|backup|probe|ignore|dev(?:\/|$))/;
 
@@ -242,7 +257,9 @@ export function isKey(key: string): boolean {
   if (key.length > MAX_KEY) return false;
   const { dir, leaf } = splitKey(key);
   if (!isTreeDir(dir) || !LEAF.test(leaf) || leaf.startsWith('log-')) return false;
-  return dir === '' ? !DIR_LEAF.test(leaf) && !UNSHARED.test(leaf) : !DIR_LEAF.test(leaf) || !leafMayBeDir(dir);
+  return dir === ''
+    ? !DIR_LEAF.test(leaf) && !UNSHARED.test(leaf)
+    : !DIR_LEAF.test(leaf) || !leafMayBeDir(dir);
 }
 
 /** Can a directory stand inside this one? */
@@ -265,7 +282,9 @@ export function keyOwner(key: string): string | undefined {
   const { dir, leaf } = splitKey(key);
   const inDir = /(?:^|\/)(?:actual|todo|defaults)-([^/]+)$/.exec(dir)?.[1];
   if (inDir !== undefined && inDir !== 'global') return inDir;
-  const m = /^(?:ip|cert|barrier|data|device|actsize|replay|syncstatus|syncpos|version-[0-9]{9})-(.+)$/.exec(leaf);
+  const m = /^(?:ip|cert|barrier|data|device|actsize|replay|syncstatus|syncpos|version-[0-9]{9})-(.+)$/.exec(
+    leaf,
+  );
   return m?.[1];
 }
 
@@ -322,5 +341,6 @@ export function fitsKey(key: string, value: string): boolean {
 /** Throws MarsError `bad-key` or `bad-value`. */
 export function checkEntry(key: string, value: string): void {
   if (!isKey(key)) throw new MarsError('bad-key', JSON.stringify(key.slice(0, MAX_KEY)));
-  if (!fitsKey(key, value)) throw new MarsError('bad-value', `${key} -> ${JSON.stringify(value.slice(0, 200))}`);
+  if (!fitsKey(key, value))
+    throw new MarsError('bad-value', `${key} -> ${JSON.stringify(value.slice(0, 200))}`);
 }

@@ -152,7 +152,10 @@ export class Disk {
       const got = this.#native.linkInfo(tmp)?.mtimeNs;
       unlinkSync(tmp);
       if (got !== odd)
-        throw new MarsError('tree-damaged', `the file system of ${this.dir} does not keep nanoseconds of link times`);
+        throw new MarsError(
+          'tree-damaged',
+          `the file system of ${this.dir} does not keep nanoseconds of link times`,
+        );
     });
   }
 

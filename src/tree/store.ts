@@ -33,7 +33,10 @@ export function bucketOf(key: string): number {
 
 /** Identifies one version of one key. */
 export function entryHash(entry: Entry): Buffer {
-  return createHash('sha256').update(`${entry.key}\0${entry.value}\0${entry.stamp}`).digest().subarray(0, DIGEST_BYTES);
+  return createHash('sha256')
+    .update(`${entry.key}\0${entry.value}\0${entry.stamp}`)
+    .digest()
+    .subarray(0, DIGEST_BYTES);
 }
 
 function byKey(a: Entry, b: Entry): number {

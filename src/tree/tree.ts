@@ -36,7 +36,17 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MarsError } from '../errors.js';
 import { formatStamp, LamportClock, realNow } from '../lamport/clock.js';
-import { checkEntry, fitsKey, isKey, isReplicated, isTreeDir, isVolatile, keyOwner, keys, parseCount } from './catalogue.js';
+import {
+  checkEntry,
+  fitsKey,
+  isKey,
+  isReplicated,
+  isTreeDir,
+  isVolatile,
+  keyOwner,
+  keys,
+  parseCount,
+} from './catalogue.js';
 import { Disk, systemCalls, type TreeNative } from './disk.js';
 import { StampFile } from './stampfile.js';
 import { isNewer, Store } from './store.js';
@@ -45,7 +55,14 @@ import { ChangeQueue, DirWatcher } from './watch.js';
 
 /** Something an operator should know. */
 export interface TreeNote {
-  readonly kind: 'restored' | 'adopted' | 'stamp-in-future' | 'bad-value' | 'stale-removed' | 'watch-failed' | 'failed';
+  readonly kind:
+    | 'restored'
+    | 'adopted'
+    | 'stamp-in-future'
+    | 'bad-value'
+    | 'stale-removed'
+    | 'watch-failed'
+    | 'failed';
   readonly key: string;
   readonly text: string;
 }
@@ -353,7 +370,11 @@ export class LinkTree implements Tree {
   #acceptable(entry: Entry): boolean {
     if (!isKey(entry.key)) return false;
     if (!fitsKey(entry.key, entry.value)) {
-      this.#note('bad-value', entry, `the value ${JSON.stringify(entry.value.slice(0, 200))} does not fit the key`);
+      this.#note(
+        'bad-value',
+        entry,
+        `the value ${JSON.stringify(entry.value.slice(0, 200))} does not fit the key`,
+      );
       return false;
     }
     if (this.clock.isFuture(entry.stamp)) {
@@ -415,7 +436,12 @@ export class LinkTree implements Tree {
       this.#adopt(found, changed);
     } else if (!isNewer(found, ours)) {
       if (ours !== undefined) this.#restore(ours, 'an older link was put in its place');
-    } else if (ours === undefined && this.#loaded && isReplicated(found.key) && found.stamp <= this.horizon()) {
+    } else if (
+      ours === undefined &&
+      this.#loaded &&
+      isReplicated(found.key) &&
+      found.stamp <= this.horizon()
+    ) {
       this.#disk.remove(found.key);
       this.#note('stale-removed', found, 'deleted in the cluster before; removed again');
     } else {
@@ -427,7 +453,10 @@ export class LinkTree implements Tree {
   #repair(found: Entry, ours: Entry | undefined, changed: Entry[]): void {
     if (ours !== undefined) {
       this.#restore(ours, 'an illegal link was put in its place');
-    } else if (fitsKey(found.key, found.value) && (keyOwner(found.key) === this.host || !isReplicated(found.key))) {
+    } else if (
+      fitsKey(found.key, found.value) &&
+      (keyOwner(found.key) === this.host || !isReplicated(found.key))
+    ) {
       const entry = { ...found, stamp: this.#freshStamp([]) };
       this.#put(entry, changed);
       this.#disk.sync();

@@ -45,7 +45,8 @@ export class DirWatcher {
       });
       this.#watchers.set(dir, watcher);
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') this.#onError(dir, error instanceof Error ? error : new Error(String(error)));
+      if (errnoOf(error) !== 'ENOENT')
+        this.#onError(dir, error instanceof Error ? error : new Error(String(error)));
     }
   }
 

@@ -66,9 +66,12 @@ test('goes on behind the stamp it is started with', (t) => {
 
 test('refuses a stamp a year ahead and does not move', (t) => {
   const { clock } = manual();
-  const error = t.throws(() => {
-    clock.observe(T0 + 365n * 86_400n * SECOND);
-  }, { instanceOf: MarsError });
+  const error = t.throws(
+    () => {
+      clock.observe(T0 + 365n * 86_400n * SECOND);
+    },
+    { instanceOf: MarsError },
+  );
   t.is(error.code, 'stamp-in-future');
   t.is(clock.read(), T0);
   clock.observe(T0 + DEFAULT_MAX_FUTURE);

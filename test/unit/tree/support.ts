@@ -16,24 +16,43 @@ export function temporaryDir(t: ExecutionContext): string {
   return dir;
 }
 
-/** A tree of `hosta`, and what it reported. */
-export function testTree(
-  t: ExecutionContext,
-  dir: string,
-  options: Partial<TreeOptions> = {},
-): { tree: LinkTree; notes: TreeNote[] } {
+/** A tree with what it reported. */
+export interface Watched {
+  readonly tree: LinkTree;
+  readonly notes: TreeNote[];
+  /** The first report of this kind about this key, made or still to come. */
+  noted(kind: TreeNote['kind'], key: string): Promise<TreeNote>;
+}
+
+/** A tree of `hosta`. */
+export function testTree(t: ExecutionContext, dir: string, options: Partial<TreeOptions> = {}): Watched {
   const notes: TreeNote[] = [];
+  const waiting = new Set<() => void>();
   const tree = openTree({
     dir,
     host: 'hosta',
     clock: new LamportClock({ now: realNow }),
-    report: (note) => notes.push(note),
+    report: (note) => {
+      notes.push(note);
+      for (const look of waiting) look();
+    },
     ...options,
   });
   t.teardown(() => {
     tree.close();
   });
-  return { tree, notes };
+  const noted = (kind: TreeNote['kind'], key: string): Promise<TreeNote> =>
+    new Promise((resolve) => {
+      const look = (): void => {
+        const found = notes.find((n) => n.kind === kind && n.key === key);
+        if (found === undefined) return;
+        waiting.delete(look);
+        resolve(found);
+      };
+      waiting.add(look);
+      look();
+    });
+  return { tree, notes, noted };
 }
 
 /** Wait until `done` holds, looking whenever the tree changes. */
