@@ -159,6 +159,7 @@ enum mars_state {
 	MARS_S_REPLAY_MISMATCH	= 8,	/* replay: the log is not the one expected */
 	MARS_S_READ_ERROR	= 9,	/* replay: log can't be read */
 	MARS_S_IO_ERROR		= 10,	/* file, nbd, ...: lower layer failed */
+	MARS_S_BAD_LOG		= 11,	/* logger: next log file unusable, e.g. it has content */
 };
 
 /* Parameters, by brick type. */
