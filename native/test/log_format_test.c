@@ -20,6 +20,8 @@
 
 #define DEVICE	(8ull << 20)
 
+static bool write_golden;
+
 struct scan {
 	enum mars_log_verdict verdict;	/* that ended the scan */
 	u64 end;			/* of the last valid group; 0 = header is bad */
@@ -133,15 +135,15 @@ static const char *golden_path(const char *name)
 	return path;
 }
 
-static void golden_file(const struct mklog *m, const char *name, bool write)
+static void golden_file(const struct mklog *m, const char *name)
 {
-	FILE *f = fopen(golden_path(name), write ? "wb" : "rb");
+	FILE *f = fopen(golden_path(name), write_golden ? "wb" : "rb");
 	u8 *have;
 
 	if (!f)
 		fprintf(stderr, "cannot open %s\n", golden_path(name));
 	CHECK(f);
-	if (write) {
+	if (write_golden) {
 		CHECK_EQ(fwrite(m->buf, 1, m->len, f), m->len);
 	} else {
 		have = malloc(m->len + 1);
@@ -153,13 +155,13 @@ static void golden_file(const struct mklog *m, const char *name, bool write)
 	CHECK(!fclose(f));
 }
 
-static void test_golden(bool write)
+static void test_golden(void)
 {
 	struct mklog a, b;
 	struct scan s;
 
 	build_all_types(&a);
-	golden_file(&a, "log-000000001-hosta", write);
+	golden_file(&a, "log-000000001-hosta");
 	s = scan(a.buf, a.len);
 	CHECK_EQ(s.verdict, MARS_LOG_CLEAN_END);
 	CHECK_EQ(s.groups, 4);
@@ -167,7 +169,7 @@ static void test_golden(bool write)
 	CHECK(!memcmp(s.cur.digest, a.digest, sizeof(a.digest)));
 
 	build_successor(&b, &a, s.end);
-	golden_file(&b, "log-000000002-hostb", write);
+	golden_file(&b, "log-000000002-hostb");
 	s = scan_exact(b.buf, b.len);
 	CHECK_EQ(s.verdict, MARS_LOG_MORE);
 	CHECK_EQ(s.end, b.len);
@@ -633,19 +635,18 @@ static void test_names_and_crc(void)
 
 int main(int argc, char **argv)
 {
-	bool write = argc > 1 && !strcmp(argv[1], "--write-golden");
-
-	test_names_and_crc();
-	test_golden(write);
-	test_header();
-	test_verdict_of_each_field();
-	test_flip_each_byte();
-	test_forged_descriptor();
-	test_cut_everywhere();
-	test_stale_groups();
-	test_fork_with_same_salt();
-	test_degenerate_payload();
-	test_start_in_the_middle();
-	test_limits();
-	return 0;
+	write_golden = argc > 1 && !strcmp(argv[1], "--write-golden");
+	RUN(test_names_and_crc);
+	RUN(test_golden);
+	RUN(test_header);
+	RUN(test_verdict_of_each_field);
+	RUN(test_flip_each_byte);
+	RUN(test_forged_descriptor);
+	RUN(test_cut_everywhere);
+	RUN(test_stale_groups);
+	RUN(test_fork_with_same_salt);
+	RUN(test_degenerate_payload);
+	RUN(test_start_in_the_middle);
+	RUN(test_limits);
+	return test_done();
 }
