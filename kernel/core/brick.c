@@ -397,10 +397,17 @@ int mars_brick_set(const char *name, u32 key, u64 value, const char *text, u32 l
 	return err;
 }
 
+/* All but the header. */
+static void status_clear(struct mars_ctl_status *st)
+{
+	memset((char *)st + sizeof(st->hdr), 0, sizeof(*st) - sizeof(st->hdr));
+}
+
 void mars_status_fill(struct mars_brick *brick, struct mars_ctl_status *st)
 {
 	struct mars_leds leds = mars_leds_read(brick);
 
+	status_clear(st);
 	strscpy(st->name, brick->name, sizeof(st->name));
 	strscpy(st->type, brick->type->name, sizeof(st->type));
 	st->button = brick->button;
@@ -412,11 +419,6 @@ void mars_status_fill(struct mars_brick *brick, struct mars_ctl_status *st)
 		st->nr_val = MARS_VAL_MAX;
 }
 
-static void status_clear(struct mars_ctl_status *st)
-{
-	memset((char *)st + sizeof(st->hdr), 0, sizeof(*st) - sizeof(st->hdr));
-}
-
 int mars_brick_status(const char *name, struct mars_ctl_status *st, enum mars_reason *reason)
 {
 	struct mars_brick *brick;
@@ -425,12 +427,10 @@ int mars_brick_status(const char *name, struct mars_ctl_status *st, enum mars_re
 	*reason = MARS_R_NONE;
 	mutex_lock(&mars_topology_lock);
 	brick = brick_lookup(name);
-	if (brick) {
-		status_clear(st);	/* @name may point into it: not before the lookup */
-		mars_status_fill(brick, st);
-	} else {
+	if (brick)
+		mars_status_fill(brick, st);	/* @name may point into it: over from here on */
+	else
 		err = mars_refuse(reason, MARS_R_NO_BRICK);
-	}
 	mutex_unlock(&mars_topology_lock);
 	return err;
 }
@@ -441,9 +441,10 @@ bool mars_brick_status_next(const char *prev, struct mars_ctl_status *st)
 
 	mutex_lock(&mars_topology_lock);
 	brick = brick_lower_bound(prev, true);
-	status_clear(st);
 	if (brick)
 		mars_status_fill(brick, st);
+	else
+		status_clear(st);
 	mutex_unlock(&mars_topology_lock);
 	return brick;
 }

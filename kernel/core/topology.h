@@ -15,7 +15,7 @@ extern struct mutex mars_topology_lock;
 
 /* --- brick.c --- */
 
-/* Fill @st, zeroed before; mars_topology_lock held. */
+/* Fill all of @st but the header; mars_topology_lock held. */
 void mars_status_fill(struct mars_brick *brick, struct mars_ctl_status *st);
 /* Set *@reason and return the errno that goes with it. */
 int mars_refuse(enum mars_reason *reason, enum mars_reason why);
