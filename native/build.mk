@@ -12,13 +12,18 @@
 # Sources and tests are found by wildcard.  A test that reads the file system or
 # needs tools says so itself; scripts *_test.sh run as well.
 
+# V=1 shows commands.  LAX=1 leaves out of the library what does not compile, for
+# work on one part while another is being rewritten.  OUT= builds elsewhere.
+
 VARIANT ?= asan
 FUZZ_SECONDS ?= 20
 TEST_TIMEOUT ?= 240
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1) $(2)")
 
 ROOT := $(abspath ..)
-OUT := $(ROOT)/build/c/$(VARIANT)
-FUZZ_OUT := $(ROOT)/build/c/fuzz
+OUT ?= $(ROOT)/build/c/$(VARIANT)
+FUZZ_OUT ?= $(ROOT)/build/c/fuzz
 
 WARN := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wvla
 BASE := -std=gnu11 -D_GNU_SOURCE -g -fno-strict-aliasing -fvisibility=hidden $(WARN) -pthread \
@@ -68,20 +73,30 @@ HELP_LIB := $(OUT)/libtest.a
 all: lib $(TESTS:%=$(OUT)/%) $(TOOLS:%=$(OUT)/%)
 lib: $(LIB)
 
+# Everything is written beside its place and moved there, so that several makes
+# may share one output folder.
+tmp = $@.$$$$
+compile = $(1) -MMD -MP -MF $(tmp).d -MT $@ -c -o $(tmp) $< && \
+	mv $(tmp).d $(@:.o=.d) && mv $(tmp) $@ || { rm -f $(tmp) $(tmp).d $@; $(if $(LAX),true,false); }
+archive = $(AR) rcs $(tmp) $(if $(LAX),$$(ls $(1) 2>/dev/null),$(1)) && mv $(tmp) $@
+link = $(1) -o $(tmp) $(2) && mv $(tmp) $@ || { rm -f $(tmp); false; }
+
 $(OUT)/obj/%.o: $(ROOT)/%.c $(ROOT)/native/build.mk
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call compile,$(CC) $(CFLAGS))
 
 $(LIB): $(OBJS)
-	@rm -f $@
-	$(AR) rcs $@ $(OBJS)
+	$(call say,AR,$@)
+	$(Q)$(call archive,$(OBJS))
 
 $(HELP_LIB): $(HELP_OBJS)
-	@rm -f $@
-	$(AR) rcs $@ $(HELP_OBJS)
+	$(call say,AR,$@)
+	$(Q)$(call archive,$(HELP_OBJS))
 
 $(OUT)/%: $(OUT)/obj/native/test/%.o $(HELP_LIB) $(LIB)
-	$(CC) $(CFLAGS) -o $@ $< $(HELP_LIB) $(LIB) $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(call link,$(CC) $(CFLAGS),$< $(HELP_LIB) $(LIB) $(LDLIBS))
 
 check: $(TESTS:%=run-%) $(SCRIPTS:%=run-%)
 
@@ -101,15 +116,17 @@ FUZZ_CFLAGS := $(BASE) -O1 -fno-omit-frame-pointer \
 FUZZ_OBJS := $(SRCS:$(ROOT)/%.c=$(FUZZ_OUT)/obj/%.o) $(TEST_HELP:$(ROOT)/%.c=$(FUZZ_OUT)/obj/%.o)
 
 $(FUZZ_OUT)/obj/%.o: $(ROOT)/%.c $(ROOT)/native/build.mk
-	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call compile,$(FUZZ_CC) $(FUZZ_CFLAGS))
 
 $(FUZZ_OUT)/libmars.a: $(FUZZ_OBJS)
-	@rm -f $@
-	$(AR) rcs $@ $(FUZZ_OBJS)
+	$(call say,AR,$@)
+	$(Q)$(call archive,$(FUZZ_OBJS))
 
 $(FUZZ_OUT)/fuzz_%: $(FUZZ_OUT)/obj/native/test/fuzz_%.o $(FUZZ_OUT)/libmars.a
-	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZ_OUT)/libmars.a $(LDLIBS)
+	$(call say,LD,$@)
+	$(Q)$(call link,$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer,$< $(FUZZ_OUT)/libmars.a $(LDLIBS))
 
 fuzz: $(FUZZERS:%=$(FUZZ_OUT)/%)
 fuzz-short: $(FUZZERS:%=fuzz-run-%)

@@ -199,7 +199,7 @@ char *kstrndup(const char *s, size_t max, gfp_t gfp)
 
 char *kstrdup(const char *s, gfp_t gfp)
 {
-	return kstrndup(s, SIZE_MAX - 1, gfp);
+	return s ? kmemdup(s, strlen(s) + 1, gfp) : NULL;
 }
 
 /* The kernel takes no leading space and one trailing newline. */
