@@ -96,6 +96,8 @@ const catalogue = {
     'Check owner, mode, mount options and free space.',
   ),
   'tree-damaged': r(1, 'The state directory is not as it must be.'),
+  'no-such-file': r(5, 'The file does not exist.'),
+  'key-protected': r(3, 'This key belongs to MARS and is not to be written by hand.'),
   'no-such-key': r(5, 'The key does not exist.'),
   'daemon-running': r(3, 'Another daemon already works on this state directory.'),
   'no-daemon': r(7, 'No daemon runs on this state directory.', 'systemctl start marsd'),

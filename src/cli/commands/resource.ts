@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** create-, join-, leave-, delete-resource and resize. */
+import { resolve } from 'node:path';
+import { MarsError } from '../../errors.js';
+import { validResource } from '../../tree/catalogue.js';
+import { parseSize } from '../../view/format.js';
+import { planCreate, planDelete, planJoin, planLeave, planResize } from '../plan/membership.js';
+import { logFiles, probeDevice, statDevice } from '../probe.js';
+import { arg, text, type Command } from './spec.js';
+
+/** A size, or a device whose size is meant. */
+function sizeArgument(word: string | undefined): bigint | undefined {
+  if (word === undefined) return undefined;
+  const bytes = word.startsWith('/') && statDevice(word) ? probeDevice(word).bytes : parseSize(word);
+  if (bytes === undefined || bytes <= 0n || bytes % 4096n !== 0n)
+    throw new MarsError('bad-size', { found: word, next: 'a number with an optional suffix: k m g t p (1000) or K M G T P (1024)' });
+  return bytes;
+}
+
+const nameOption = { flags: '--name <name>', summary: 'name of the exported device (default: that of the resource)' };
+
+export const resourceCommands: readonly Command[] = [
+  {
+    name: 'create-resource',
+    args: '<resource> <device> [size]',
+    group: 'resource',
+    summary: 'make a resource from a local block device or file; this host becomes primary',
+    details:
+      'The data on DEVICE is kept. Without SIZE all of the device is used. SIZE is a number with an optional suffix (k m g t p: powers of 1000, K M G T P: of 1024), or a device whose size is meant. Waits until the exported device is there, if a daemon runs.',
+    options: [nameOption],
+    run: (ctx, input) => {
+      const name = validResource(text(input, 'name') ?? arg(input, 0));
+      const size = sizeArgument(input.args[2]);
+      const uuid = ctx.freshUuid();
+      return ctx.perResource(
+        arg(input, 0),
+        (sit, resource) => planCreate(sit, { resource, device: probeDevice(resolve(arg(input, 1))), size, name, uuid }),
+        'never',
+      );
+    },
+  },
+  {
+    name: 'join-resource',
+    args: '<resource> <device>',
+    group: 'resource',
+    summary: 'make a replica of a resource on a local block device or file, whose content is overwritten',
+    details: 'Waits until the full sync has started, not until it is done: use `wait-resource R is-consistent` for that.',
+    options: [nameOption],
+    run: (ctx, input) => {
+      const name = validResource(text(input, 'name') ?? arg(input, 0));
+      return ctx.perResource(
+        arg(input, 0),
+        (sit, resource) => planJoin(sit, { resource, device: probeDevice(resolve(arg(input, 1))), name }),
+        'never',
+      );
+    },
+  },
+  {
+    name: 'leave-resource',
+    args: '<resource>',
+    group: 'resource',
+    summary: 'give up the replica of this host; the data on its device stays as it is',
+    details: 'With --host HOST --force a member removes the replica of a host that is gone for good.',
+    run: (ctx, input) =>
+      ctx.perResource(arg(input, 0), (sit, resource) => planLeave(sit, resource, logFiles(ctx.dir, resource))),
+  },
+  {
+    name: 'delete-resource',
+    args: '<resource>',
+    group: 'resource',
+    summary: 'forget a resource that has no members any more',
+    run: (ctx, input) =>
+      ctx.perResource(arg(input, 0), (sit, resource) => planDelete(sit, resource, logFiles(ctx.dir, resource)), 'never'),
+  },
+  {
+    name: 'resize',
+    args: '<resource> [size]',
+    group: 'resource',
+    summary: 'let a resource grow, after all data devices have grown; only on the primary',
+    run: (ctx, input) => {
+      const size = sizeArgument(input.args[1]);
+      return ctx.perResource(arg(input, 0), (sit, resource) => planResize(sit, resource, size));
+    },
+  },
+];
