@@ -10,9 +10,10 @@
 {
   'target_defaults': {
     'dependencies': ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
-    'defines': ['NAPI_VERSION=9', '_GNU_SOURCE'],
+    # A thread that is being terminated can't take an exception; that is no reason to abort.
+    'defines': ['NAPI_VERSION=9', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS', '_GNU_SOURCE'],
     'cflags': ['-fvisibility=hidden', '-Wall', '-Wextra', '-Wno-unused-parameter'],
-    'cflags_c': ['-std=gnu11'],
+    'cflags_c': ['-std=gnu11', '-Werror=implicit-function-declaration'],
     'cflags_cc': ['-std=gnu++17', '-fvisibility-inlines-hidden'],
     'ldflags': ['-Wl,-z,nodelete', '-pthread'],
     'configurations': {

@@ -54,7 +54,7 @@ static void OnEvents(void)
 	napi_status status = share->wake.NonBlockingCall([share](Napi::Env env, Napi::Function fn) {
 		/* Reset first: what comes from now on wakes again. */
 		share->pending.store(false);
-		fn.Call({});
+		CallBack(env, fn);
 	});
 	if (status != napi_ok)
 		share->pending.store(false);
@@ -98,7 +98,10 @@ static void Unlisten(Share *share, bool release)
 		share->wake.Abort();
 }
 
-/* exit(): destroy all bricks and stop; EBUSY while another environment has a share. */
+/*
+ * exit(): destroy all bricks and stop; EBUSY while another environment has a
+ * share or a brick refuses, e.g. an export that is still open.
+ */
 static Napi::Value EngineExit(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -109,8 +112,10 @@ static Napi::Value EngineExit(const Napi::CallbackInfo &info)
 		return env.Undefined();
 	if (state.users > 1)
 		return Throw(env, EBUSY, "exit");
+	int rc = glue_exit();
+	if (rc < 0)
+		return Throw(env, -rc, "exit");
 	Unlisten(share, true);
-	glue_exit();
 	state.running = false;
 	state.users = 0;
 	share->started = false;

@@ -9,7 +9,6 @@
 #include "core/brick.h"
 #include "core/log_format.h"
 #include "engine/engine.h"
-#include "shim/exec.h"
 #include "uapi/mars.h"
 
 #include "glue.h"
@@ -65,9 +64,9 @@ int glue_init(unsigned int threads, void (*hook)(void))
 	return mars_engine_init(EXEC_THREADED, threads, 0);
 }
 
-void glue_exit(void)
+int glue_exit(void)
 {
-	mars_engine_exit();
+	return mars_engine_exit();
 }
 
 int glue_control(void *arg, size_t size)

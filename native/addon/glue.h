@@ -29,10 +29,11 @@ extern const size_t glue_layout_nr;
  * @hook: called from any thread, with locks of the core held, when events appear
  *
  * 0 or -errno.  Once a process at a time; glue_exit() stops it and destroys
- * every brick, waiting for IO in flight.
+ * every brick, waiting for IO in flight; -EBUSY when bricks can't be taken down,
+ * then it goes on running.
  */
 int glue_init(unsigned int threads, void (*hook)(void));
-void glue_exit(void);
+int glue_exit(void);
 /* glue_control - one control verb; -errno.  @arg is aligned to 8 bytes. */
 int glue_control(void *arg, size_t size);
 /* glue_crc32c - the checksum as everybody else computes it; @seed 0 to begin */

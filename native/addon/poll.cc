@@ -17,12 +17,11 @@ namespace mars {
 struct Poller {
 	uv_poll_t poll;			/* first: libuv hands it back */
 	Napi::FunctionReference ready;
-	Napi::AsyncContext context;
 	napi_async_cleanup_hook_handle hook = nullptr;
 	std::shared_ptr<Poller *> self = std::make_shared<Poller *>(this); /* null = closing */
 
-	Poller(Napi::Env env, Napi::Function fn)
-		: ready(Napi::Persistent(fn)), context(env, "mars poll") {}
+	explicit Poller(Napi::Function fn)
+		: ready(Napi::Persistent(fn)) {}
 };
 
 static void OnClosed(uv_handle_t *handle)
@@ -55,11 +54,7 @@ static void OnReady(uv_poll_t *handle, int, int)
 	Napi::Env env = poller->ready.Env();
 	Napi::HandleScope scope(env);
 
-	poller->ready.MakeCallback(env.Global(), {}, poller->context);
-	if (env.IsExceptionPending()) {
-		Napi::Error error = env.GetAndClearPendingException();
-		napi_fatal_exception(env, error.Value());
-	}
+	CallBack(env, poller->ready.Value());
 }
 
 /*
@@ -80,7 +75,7 @@ static Napi::Value PollFd(const Napi::CallbackInfo &info)
 	}
 	if (napi_get_uv_event_loop(env, &loop) != napi_ok)
 		return Throw(env, EINVAL, "poll");
-	Poller *poller = new Poller(env, info[1].As<Napi::Function>());
+	Poller *poller = new Poller(info[1].As<Napi::Function>());
 	int rc = uv_poll_init(loop, &poller->poll, static_cast<int>(fd));
 	if (rc < 0) {
 		delete poller;

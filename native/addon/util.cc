@@ -105,6 +105,20 @@ void Export(Napi::Env env, Napi::Object exports, const char *name,
 	exports.Set(name, Napi::Function::New(env, fn, name));
 }
 
+void CallBack(Napi::Env env, Napi::Function fn)
+{
+	napi_value self, error;
+	bool pending = false;
+
+	/* The plain C calls: their C++ dress aborts when a terminating thread refuses them. */
+	if (napi_get_global(env, &self) != napi_ok)
+		return;
+	(void)napi_make_callback(env, nullptr, self, fn, 0, nullptr, nullptr);
+	if (napi_is_exception_pending(env, &pending) == napi_ok && pending &&
+	    napi_get_and_clear_last_exception(env, &error) == napi_ok)
+		(void)napi_fatal_exception(env, error);
+}
+
 Napi::Value PromiseWork::Start(PromiseWork *work)
 {
 	Napi::Value promise = work->deferred_.Promise();

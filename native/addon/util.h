@@ -39,6 +39,13 @@ void Export(Napi::Env env, Napi::Object exports, const char *name,
 	    Napi::Value (*fn)(const Napi::CallbackInfo &));
 
 /*
+ * Call @fn from the loop, with nobody above to catch: what it throws ends the
+ * process like any uncaught exception.  Quietly does nothing while the thread
+ * is being terminated.
+ */
+void CallBack(Napi::Env env, Napi::Function fn);
+
+/*
  * Work on the libuv pool that settles a promise.  A subclass does its system
  * calls in Run() and says in Fail() what failed; Result() makes the value.
  * It deletes itself when done.

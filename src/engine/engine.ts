@@ -169,8 +169,9 @@ export class EmbeddedEngine extends ControlledEngine {
   }
 
   /**
-   * Destroy all bricks, wait for IO in flight, stop the engine. Throws EBUSY
-   * when another thread of this process uses it.
+   * Destroy all bricks, wait for IO in flight, stop the engine. Blocks the
+   * thread meanwhile. Throws EBUSY, and goes on running, when another thread of
+   * this process uses the engine or a brick refuses (an export still open).
    */
   shutdown(): void {
     this.#binding.exit();

@@ -109,6 +109,7 @@ export const STATE_WORDS: readonly BrickState[] = [
   'replay-mismatch',
   'read-error',
   'io-error',
+  'bad-log',
 ];
 
 /** MARS_EV_*, by bit */

@@ -22,7 +22,8 @@ export type BrickState =
   | 'replay-torn'
   | 'replay-mismatch'
   | 'read-error'
-  | 'io-error';
+  | 'io-error'
+  | 'bad-log';
 
 /** What changed since the last event about the same brick. */
 export type EventKind = 'led' | 'state' | 'progress' | 'open' | 'gone';

@@ -7,7 +7,7 @@ import { EngineError } from '../../../src/engine/errors.js';
 import { REASON_WORDS, VERBS } from '../../../src/engine/keys.js';
 import { AT, encodeVersion } from '../../../src/engine/structs.js';
 import type { BrickEvent } from '../../../src/engine/types.js';
-import { power, until } from './support.js';
+import { power, remove, until } from './support.js';
 
 const engine = new EmbeddedEngine({ threads: 2 });
 test.after.always(() => engine.shutdown());
@@ -64,11 +64,12 @@ test('wires are made, moved and taken away', async (t) => {
   await power(engine, 'wire/check', true);
   engine.connect('wire/check', 0, b);
   await power(engine, a, false);
-  engine.destroy(a);
+  await remove(engine, a);
   await power(engine, 'wire/check', false);
   engine.disconnect('wire/check', 0);
-  engine.destroy('wire/check');
-  await until(engine, b, () => true);
+  await remove(engine, 'wire/check');
+  await power(engine, b, false);
+  await remove(engine, b);
   t.pass();
 });
 
@@ -99,8 +100,8 @@ test('every refusal has its own reason, and nothing has changed', async (t) => {
   refused(t, 'future', () => engine.lamport(1n << 62n));
   t.is(engine.list().length, before);
   engine.disconnect('no/1', 0);
-  engine.destroy('no/1');
-  engine.destroy('no/2');
+  await remove(engine, 'no/1');
+  await remove(engine, 'no/2');
 });
 
 test('an error carries code, errno, reason and verb', (t) => {

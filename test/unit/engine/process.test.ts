@@ -81,6 +81,24 @@ test.serial('threads come and go while bricks change', async (t) => {
   engine.shutdown();
 });
 
+test.serial('a thread may be terminated with file operations under way', async (t) => {
+  const files = new URL('../../../src/engine/files.js', import.meta.url).href;
+  for (let round = 0; round < 5; round++) {
+    const worker = new Worker(
+      `const { parentPort } = require('node:worker_threads');
+       import(${JSON.stringify(files)}).then(async ({ DirectFile }) => {
+         const file = await DirectFile.open(${JSON.stringify(process.execPath)});
+         parentPort.postMessage('ready');
+         const loop = async () => { for (;;) await file.nextData(0n); };
+         await Promise.all([loop(), loop(), loop(), loop()]);
+       });`,
+      { eval: true },
+    );
+    await once(worker, 'message');
+    t.is(await worker.terminate(), 1);
+  }
+});
+
 test('an idle engine with a listener does not keep its process alive', async (t) => {
   const result = await runModule(`
     import { EmbeddedEngine } from ${JSON.stringify(url)};

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
+import { EngineError } from '../../../src/engine/errors.js';
 import type { BrickStatus, Engine } from '../../../src/engine/types.js';
 
 /** A fresh directory on a real file system: the usual temporary one may lack direct IO. */
@@ -39,6 +40,26 @@ export async function until(
 export async function power(engine: Engine, name: string, on: boolean): Promise<BrickStatus> {
   engine.switch(name, on);
   return until(engine, name, (status) => (on ? status.ledOn : status.ledOff));
+}
+
+/** Destroy a brick that is off as soon as its last route is released. */
+export async function remove(engine: Engine, name: string): Promise<void> {
+  const abort = new AbortController();
+  const alive = setInterval(() => undefined, 60_000);
+  try {
+    const events = engine.events(abort.signal)[Symbol.asyncIterator]();
+    for (;;) {
+      try {
+        return engine.destroy(name);
+      } catch (error) {
+        if (!(error instanceof EngineError) || error.reason !== 'busy-users') throw error;
+      }
+      await events.next();
+    }
+  } finally {
+    clearInterval(alive);
+    abort.abort();
+  }
 }
 
 /** What a child process did. */
