@@ -13,12 +13,14 @@
 extern const struct mars_brick_type check_brick_type;
 extern const struct mars_brick_type limit_brick_type;
 extern const struct mars_brick_type align_brick_type;
+extern const struct mars_brick_type logger_brick_type;
 extern const struct mars_brick_type replay_brick_type;
 
 const struct mars_brick_type *const mars_portable_types[] = {
 	&check_brick_type,
 	&limit_brick_type,
 	&align_brick_type,
+	&logger_brick_type,
 	&replay_brick_type,
 };
 
