@@ -7,8 +7,9 @@
  * and gives LIST an order that stays meaningful while bricks come and go.
  *
  * Rules of the switch: a brick that is on stands on bricks that are on.  So on needs
- * everything directly below on, off needs everything directly above fully off, and
- * an input of a brick that is on is connected only to a brick that is on.
+ * everything directly below on, off needs everything directly above fully off and no
+ * replaced route in use, and an input of a brick that is on is connected only to a
+ * brick that is on.
  *
  * Locking: mars_topology_lock for everything here.  construct and destruct run
  * outside of it, on an instance nobody else can find.
@@ -326,7 +327,8 @@ static int switch_check(struct mars_brick *brick, bool on, enum mars_reason *rea
 		list_for_each_entry(upper, &brick->above, up)
 			if (!brick_is_off(upper->brick))
 				return mars_refuse(reason, MARS_R_BUSY_USERS);
-		return 0;
+		/* Requests born before a rewiring may still be on their way here. */
+		return brick->retiring ? mars_refuse(reason, MARS_R_BUSY_USERS) : 0;
 	}
 	if (!mars_leds_read(brick).off)
 		return mars_refuse(reason, MARS_R_NOT_NOW);

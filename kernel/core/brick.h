@@ -103,8 +103,8 @@ struct mars_input {
  *	comes only when fully off, off may come while on is still under way.
  *	Returning -errno (with *reason) refuses the change.  NULL: always works.
  * @submit: a request enters the output; never sleeps; ends in xio_complete().
- *	A brick that is off must answer too, with -ESHUTDOWN: requests of
- *	replaced routes may come late (mars_gate_enter() in gate.h does it).
+ *	A brick that is off answers too, with -ESHUTDOWN (mars_gate_enter() in
+ *	gate.h makes that simple).
  * @get_info: size and limits; -errno when unknown
  * @status: fill val[], nr_val, state, error, digests; the frame is done
  *
@@ -137,6 +137,7 @@ struct mars_brick {
 	struct list_head above;			/* inputs wired to us; mars_topology_lock */
 	struct list_head walk;			/* of one graph walk; mars_topology_lock */
 	unsigned int users;			/* routes leading here; mars_topology_lock */
+	unsigned int retiring;			/* of them, replaced ones; mars_topology_lock */
 	bool button;				/* the wish; mars_topology_lock to change */
 	bool led_on, led_off;			/* the facts; event_lock */
 	u32 events;				/* pending MARS_EV_*; event_lock */
@@ -171,7 +172,9 @@ int mars_brick_disconnect(const char *name, unsigned int input,
  * mars_brick_switch - press the button
  *
  * On: every connected lower brick must be on, and the brick fully off before.
- * Off: every brick directly above must be fully off.  Pressing it again is a no-op.
+ * Off: every brick directly above must be fully off, and no replaced route may lead
+ * through the brick (MARS_EV_GONE tells when the last one is released), so requests in
+ * flight are not cut off.  Pressing the button again is a no-op.
  */
 int mars_brick_switch(const char *name, bool on, enum mars_reason *reason);
 /** mars_brick_set - @text must have a NUL behind @len bytes */

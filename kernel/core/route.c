@@ -48,7 +48,8 @@ static void route_release_work(struct work_struct *work)
 	for (i = 0; i < route->nr; i++) {
 		struct mars_brick *brick = route->hop[i].brick;
 
-		if (!--brick->users)
+		brick->users--;
+		if (!--brick->retiring)
 			mars_brick_event(brick, MARS_EV_GONE);
 	}
 	mutex_unlock(&mars_topology_lock);
@@ -229,6 +230,8 @@ static void rewire_publish(struct list_head *list)
 		input->next = NULL;
 		for (i = 0; new && i < new->nr; i++)
 			new->hop[i].brick->users++;
+		for (i = 0; input->route && i < input->route->nr; i++)
+			input->route->hop[i].brick->retiring++;
 		spin_lock_irqsave(&input->lock, flags);
 		old = input->route;
 		input->route = new;

@@ -144,7 +144,8 @@ struct mars_ctl_lamport {
 #define MARS_EV_STATE		(1u << 1)	/* state or error */
 #define MARS_EV_PROGRESS	(1u << 2)	/* positions moved: durable, checkpoint, applied */
 #define MARS_EV_OPEN		(1u << 3)	/* open count of an export */
-#define MARS_EV_GONE		(1u << 4)	/* last route through the brick was released */
+#define MARS_EV_GONE		(1u << 4)	/* last replaced route through the brick was
+						 * released: switch off, destroy can be tried */
 
 /* Named states of a brick; 0 is healthy. */
 enum mars_state {
@@ -167,7 +168,7 @@ enum mars_key {
 	/* file */
 	MARS_K_FILE_PATH	= 1,	/* text */
 	MARS_K_FILE_FLAGS	= 2,	/* value: MARS_FILE_* */
-	MARS_K_FILE_SIZE	= 3,	/* value: create with, or grow or cut to, this many bytes */
+	MARS_K_FILE_SIZE	= 3,	/* value: bytes; create with, grow or cut to; of an EXCL file: show that many */
 	/* mem */
 	MARS_K_MEM_SIZE		= 16,
 	/* logger */

@@ -193,6 +193,7 @@ static void in_flight_keeps_its_route(void)
 	struct mars_brick *src, *hold, *m1, *m2;
 	struct source_io old, new;
 	struct mars_ctl_status st;
+	int told;
 
 	begin();
 	create_mem("m1");
@@ -211,6 +212,7 @@ static void in_flight_keeps_its_route(void)
 	connect("hold", 0, "m2");
 	exec_drain();
 	CHECK_EQ(m1->users, 1);		/* the old route of src, held by the request */
+	CHECK_REFUSED(mars_brick_switch("m1", false, &reason), MARS_R_BUSY_USERS);
 	CHECK_EQ(m2->users, 3);
 	while (mars_event_next(&st))
 		;
@@ -222,10 +224,11 @@ static void in_flight_keeps_its_route(void)
 	exec_drain();
 	CHECK_EQ(m1->users, 0);		/* released, and told so */
 	CHECK(mars_event_next(&st));
-	CHECK_STR(st.name, "m1");
 	CHECK_EQ(st.events, MARS_EV_GONE);
-	CHECK(!mars_event_next(&st));
-	CHECK_STR(st.name, "m1");	/* untouched */
+	for (told = 0; !told && st.name[0]; told += !strcmp(st.name, "m1"))
+		CHECK(!strcmp(st.name, "m1") || mars_event_next(&st));
+	while (mars_event_next(&st))
+		CHECK_EQ(st.events, MARS_EV_GONE);
 	hold_forward(hold);
 	CHECK_EQ(brick_status("m2").val[MARS_V_FILE_FLUSHES], 1);
 	CHECK_EQ(source_wait(&new), 0);
