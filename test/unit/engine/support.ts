@@ -42,15 +42,15 @@ export async function power(engine: Engine, name: string, on: boolean): Promise<
   return until(engine, name, (status) => (on ? status.ledOn : status.ledOff));
 }
 
-/** Destroy a brick that is off as soon as its last route is released. */
-export async function remove(engine: Engine, name: string): Promise<void> {
+/** Do something that is refused as long as requests on an old route may still use a brick. */
+export async function whenUnused(engine: Engine, attempt: () => void): Promise<void> {
   const abort = new AbortController();
   const alive = setInterval(() => undefined, 60_000);
   try {
     const events = engine.events(abort.signal)[Symbol.asyncIterator]();
     for (;;) {
       try {
-        return engine.destroy(name);
+        return attempt();
       } catch (error) {
         if (!(error instanceof EngineError) || error.reason !== 'busy-users') throw error;
       }
@@ -60,6 +60,13 @@ export async function remove(engine: Engine, name: string): Promise<void> {
     clearInterval(alive);
     abort.abort();
   }
+}
+
+/** Switch a brick off and destroy it, as soon as its last route is released. */
+export async function remove(engine: Engine, name: string): Promise<void> {
+  await whenUnused(engine, () => engine.switch(name, false));
+  await until(engine, name, (status) => status.ledOff);
+  await whenUnused(engine, () => engine.destroy(name));
 }
 
 /** What a child process did. */
