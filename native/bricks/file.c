@@ -7,7 +7,8 @@
  * workers (file_io.c).  Nothing orders two requests in flight, as on any disk;
  * a flush covers the writes completed before it was submitted.
  *
- * Range rules: a data disk has a fixed size and refuses what lies outside.  A
+ * Range rules: a data disk has a fixed size and refuses what lies outside.  Held
+ * exclusively (EXCL), it shows FILE_SIZE bytes even when there are more.  A
  * log file (regular; APPEND, or RDONLY without EXCL) grows under its readers, so
  * it reads as zeros behind its end; only an APPEND file can be written there.
  *
@@ -41,19 +42,28 @@
 
 #define FILE_DIRECT_ALIGN 4096	/* the largest block size of today's disks */
 
-int file_measure(struct file_brick *fb)
+/* What is really there; 0 or -errno. */
+static int file_real_size(struct file_brick *fb, u64 *size)
 {
 	struct stat st;
-	u64 size;
 
-	if (fb->block) {
-		if (ioctl(fb->fd, BLKGETSIZE64, &size) < 0)
-			return -errno;
-	} else {
-		if (fstat(fb->fd, &st) < 0)
-			return -errno;
-		size = st.st_size;
-	}
+	if (fb->block)
+		return ioctl(fb->fd, BLKGETSIZE64, size) < 0 ? -errno : 0;
+	if (fstat(fb->fd, &st) < 0)
+		return -errno;
+	*size = st.st_size;
+	return 0;
+}
+
+int file_measure(struct file_brick *fb)
+{
+	u64 size;
+	int err = file_real_size(fb, &size);
+
+	if (err)
+		return err;
+	if (fb->flags & MARS_FILE_EXCL && fb->want)
+		size = min(size, fb->want);
 	__atomic_store_n(&fb->size, size, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -132,12 +142,18 @@ static int refuse(enum mars_reason *reason, enum mars_reason why, int err)
 /* A new size while the file is open: grow, or cut a log file. */
 static int file_set_size(struct file_brick *fb, u64 value, enum mars_reason *reason)
 {
-	int err = file_measure(fb);
-	u64 size = __atomic_load_n(&fb->size, __ATOMIC_ACQUIRE);
+	u64 size;
+	int err = file_real_size(fb, &size);
 
 	if (err)
 		return refuse(reason, MARS_R_IO, err);
-	if (fb->block || fb->flags & MARS_FILE_RDONLY) {
+	if (fb->flags & MARS_FILE_EXCL && !(fb->flags & MARS_FILE_APPEND)) {
+		if (size < value)
+			return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
+		if (value < __atomic_load_n(&fb->size, __ATOMIC_ACQUIRE))
+			return refuse(reason, MARS_R_NOT_NOW, -EBUSY);
+		__atomic_store_n(&fb->size, value, __ATOMIC_RELEASE);
+	} else if (fb->block || fb->flags & MARS_FILE_RDONLY) {
 		if (size < value)
 			return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
 	} else if (size > value && !(fb->flags & MARS_FILE_APPEND)) {

@@ -15,6 +15,9 @@ import { serveSync } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
 import { Resource } from './resource.js';
 
+/** How often devices are measured, ms. */
+const MEASURE_MS = 2000;
+
 export class Node {
   readonly #ctx: Context;
   readonly #resources = new Map<string, Resource>();
@@ -38,6 +41,16 @@ export class Node {
     this.#look(tree.snapshot().list('resource-'));
     await cluster.start();
     this.#onPeers();
+    this.#measureAgain();
+  }
+
+  /** Devices may be enlarged at any time; nothing tells. */
+  #measureAgain(): void {
+    this.#ctx.timers.set(MEASURE_MS, () => {
+      if (this.#stop.signal.aborted) return;
+      const all = [...this.#resources.values()].map((r) => r.measure());
+      void Promise.allSettled(all).then(() => this.#measureAgain());
+    });
   }
 
   /** Stop in an orderly way: devices away, logs drained, facts published. */
@@ -56,6 +69,7 @@ export class Node {
 
   /** Resources that changed look again; those that are new here get someone who cares. */
   #look(entries: readonly Entry[]): void {
+    this.#tellEngineTime(entries);
     const names = new Set(entries.flatMap((e) => keyResource(e.key) ?? []));
     for (const name of names) {
       const joined = this.#ctx.tree.snapshot().value(keys.data(name, this.#ctx.host)) !== undefined;
@@ -64,9 +78,15 @@ export class Node {
     }
   }
 
+  /** Log records carry stamps of the engine's clock: it must not lag behind what is known here. */
+  #tellEngineTime(entries: readonly Entry[]): void {
+    const newest = entries.reduce((max, e) => (e.stamp > max ? e.stamp : max), 0n);
+    if (newest > 0n) this.#ctx.engine.lamport(newest);
+  }
+
   #onBrick(event: BrickEvent): void {
     const slash = event.status.name.indexOf('/');
-    this.#resources.get(event.status.name.slice(0, slash))?.trigger();
+    this.#resources.get(event.status.name.slice(0, slash))?.onBrick(event);
   }
 
   #onPeers(): void {

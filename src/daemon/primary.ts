@@ -144,16 +144,19 @@ export class Primary {
     return Number(this.#ctx.bricks.find(this.nbd)?.val['clients'] ?? 0n);
   }
 
-  /** Take the logger's progress into the store; frees the old log once the logger has let it go. */
+  /** Take the logger's progress into the store: what is durable may be shipped. */
+  note(status: BrickStatus): void {
+    const { durableNumber, durable = 0n, prevEnd = 0n } = status.val;
+    const log = durableNumber === this.#log.number ? this.#log : this.#old?.ref;
+    if (log && log.number === durableNumber) this.#store.grow(log, durable, status.digest);
+    if (this.#old && log === this.#log) this.#store.grow(this.#old.ref, prevEnd, status.digest2);
+  }
+
+  /** Let the old log go once the logger has. */
   async progress(): Promise<void> {
     const status = this.status();
     if (!status) return;
-    const durable = status.val['durableNumber'];
-    if (this.#old && durable === this.#log.number)
-      this.#store.grow(this.#old.ref, status.val['prevEnd'] ?? 0n, status.digest2);
-    if (durable === this.#log.number) this.#store.grow(this.#log, status.val['durable'] ?? 0n, status.digest);
-    else if (this.#old && durable === this.#old.ref.number)
-      this.#store.grow(this.#old.ref, status.val['durable'] ?? 0n, status.digest);
+    this.note(status);
     if (this.#old && !this.#rotating && status.val['oldSlot'] === 0n) await this.#releaseOld(this.#old);
   }
 

@@ -80,6 +80,6 @@ export class Publisher {
 
   /** Forget gathered facts below a prefix (the resource is gone). */
   drop(prefix: string): void {
-    for (const key of Object.keys(this.#pending)) if (key.startsWith(prefix)) delete this.#pending[key];
+    this.#pending = Object.fromEntries(Object.entries(this.#pending).filter(([key]) => !key.startsWith(prefix)));
   }
 }

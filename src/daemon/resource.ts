@@ -10,14 +10,15 @@
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
 import { EngineError } from '../engine/errors.js';
+import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
-import type { BrickStatus } from '../engine/types.js';
-import { asMarsError } from '../errors.js';
+import type { BrickEvent, BrickStatus } from '../engine/types.js';
+import { asMarsError, type ReasonCode } from '../errors.js';
 import { forksOf, historyOf, sameLog, type Point } from '../strategy/history.js';
 import { decide, prevOf, type Goal, type LocalLog, type ResourceView } from '../strategy/resource.js';
 import { deletableLogs } from '../strategy/retention.js';
 import { formatPosition, formatVersion, keys, parseCount, parsePosition } from '../tree/catalogue.js';
-import type { Changes } from '../tree/types.js';
+import { DELETED, type Changes } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
 import { Fetch } from './fetch.js';
@@ -49,6 +50,8 @@ export class Resource {
   #stopped = false;
   #failures = 0;
   #problem: string | undefined;
+  #diskError = 0;
+  #rotateWanted = false;
   #why = 'ok';
   readonly #pins = new Set<{ readonly number: bigint }>();
 
@@ -71,6 +74,12 @@ export class Resource {
       this.#running = undefined;
       if (this.#wanted) this.trigger();
     });
+  }
+
+  /** A brick of this resource changed. What is durable goes out at once, the rest when it is looked at. */
+  onBrick(event: BrickEvent): void {
+    if (this.#primary && event.status.name === this.#primary.logger) this.#primary.note(event.status);
+    this.trigger();
   }
 
   /** Stop everything in an orderly way; the tree keeps what is needed to go on later. */
@@ -102,9 +111,9 @@ export class Resource {
   }
 
   #report(error: unknown): void {
-    const reason = error instanceof EngineError ? error.reason : asMarsError(error).code;
+    const reason = reasonOf(error);
     const text = error instanceof Error ? error.message : String(error);
-    if (this.#problem !== reason) this.#ctx.log(`${this.name}: ${text}`);
+    if (this.#problem !== reason) this.#ctx.log(`${this.name}: ${reason}: ${text}`);
     this.#problem = reason;
   }
 
@@ -159,7 +168,8 @@ export class Resource {
     this.#why = goal.mode === 'primary' ? 'ok' : goal.why;
     switch (goal.mode) {
       case 'off':
-        return this.#detach();
+        await this.#detach();
+        return this.#left();
       case 'primary':
         return this.#beOrBecomePrimary(goal);
       case 'follow':
@@ -180,23 +190,33 @@ export class Resource {
       'file.size': { value: size },
     });
     try {
-      const status = await bricks.power(name, true);
+      await bricks.power(name, true);
       this.#attached = true;
-      this.#fact({ [keys.actsize(this.name, host)]: (status.val['size'] ?? size).toString() });
+      this.#diskError = 0;
+      await this.measure();
     } catch (error) {
+      this.#diskError = error instanceof EngineError ? error.errno : 5;
       await bricks.remove(name);
       throw error;
     }
   }
 
   async #detach(): Promise<void> {
-    await this.#stepDown();
-    if (this.#primary) return;
+    if (!(await this.#stepDown())) return;
     await this.#fetch.stop();
     await this.#sync.stop();
     await this.#stopReplay();
     await this.#ctx.bricks.remove(`${this.name}/data`);
     this.#attached = false;
+  }
+
+  /** Once this host has left the resource on purpose, its logs are of no use to it. */
+  async #left(): Promise<void> {
+    const { host, tree } = this.#ctx;
+    if (this.#attached || tree.snapshot().raw(keys.data(this.name, host))?.value !== DELETED) return;
+    for (const log of this.store.list()) await this.store.remove(log);
+    this.#applied = undefined;
+    this.#loaded = false;
   }
 
   async #beOrBecomePrimary(goal: Extract<Goal, { mode: 'primary' }>): Promise<void> {
@@ -212,19 +232,21 @@ export class Resource {
       this.#ctx.log(`${this.name}: primary, writing log ${goal.open.number}`);
     }
     await this.#primary?.progress();
-    await this.#resizeData();
-    if (this.#primary && this.#shouldRotate(this.#primary)) await this.#primary.rotate();
+    this.#resizeData();
+    if (this.#primary && this.#shouldRotate(this.#primary)) {
+      await this.#primary.rotate();
+      this.#rotateWanted = false;
+    }
     await this.#deleteLogs();
   }
 
   async #follow(goal: Extract<Goal, { mode: 'follow' }>): Promise<void> {
     if (this.#primary) {
-      await this.#stepDown();
-      if (!this.#primary) this.trigger();
+      if (await this.#stepDown()) this.trigger();
       return;
     }
     await this.#attach();
-    await this.#resizeData();
+    this.#resizeData();
     if (goal.sync) await this.#stopReplay();
     else await this.#sync.stop();
     await this.#runReplay(goal);
@@ -247,9 +269,10 @@ export class Resource {
     return log && log.end === at.pos ? { pos: at.pos, digest: at.digest } : undefined;
   }
 
-  async #stepDown(): Promise<void> {
+  /** Stop being primary; false while the device is in use (an event follows when it is closed). */
+  async #stepDown(): Promise<boolean> {
     const primary = this.#primary;
-    if (!primary) return;
+    if (!primary) return true;
     try {
       const last = await primary.close();
       this.#primary = undefined;
@@ -258,8 +281,9 @@ export class Resource {
       const pos = last.val['ckpt'] ?? 0n;
       this.#applied = { ...log, pos, digest: end?.end === pos ? end.digest : '' };
       this.#ctx.log(`${this.name}: no longer primary`);
+      return true;
     } catch (error) {
-      if (error instanceof EngineError && error.reason === 'open') return; // an event follows when it is closed
+      if (error instanceof EngineError && error.reason === 'open') return false;
       throw error;
     }
   }
@@ -385,7 +409,7 @@ export class Resource {
 
   #shouldRotate(primary: Primary): boolean {
     const size = primary.status()?.val['pos'] ?? 0n;
-    return size >= this.#ctx.tuning.rotateAt && primary.canRotate();
+    return (this.#rotateWanted || size >= this.#ctx.tuning.rotateAt) && primary.canRotate();
   }
 
   async #deleteLogs(): Promise<void> {
@@ -398,23 +422,27 @@ export class Resource {
       this.#fact(Object.fromEntries(gone.versions.map((key) => [key, null] as const)));
   }
 
-  /** Follow a growing size with the data brick. */
-  async #resizeData(): Promise<void> {
-    const { bricks, host } = this.#ctx;
+  /** Follow a growing size with the data brick; a log covers the size it was begun with. */
+  #resizeData(): void {
+    const { bricks } = this.#ctx;
     const size = parseCount(this.#value(keys.size(this.name)));
     const have = bricks.find(`${this.name}/data`)?.val['size'];
     if (!this.#attached || size === undefined || have === undefined || have >= size) return;
     bricks.set(`${this.name}/data`, 'file.size', { value: size });
-    this.#fact({ [keys.actsize(this.name, host)]: (bricks.find(`${this.name}/data`)?.val['size'] ?? size).toString() });
-    await Promise.resolve();
+    this.#rotateWanted = this.#primary !== undefined;
   }
 
-  /** The device file itself may have grown; members tell each other how far. */
-  async publishActualSize(): Promise<void> {
+  /** How large the device behind is; members tell each other, since the smallest limits all. */
+  async measure(): Promise<void> {
     const device = this.#value(keys.data(this.name, this.#ctx.host));
-    if (device === undefined) return;
-    const { size } = await fs.stat(device);
-    if (size > 0) this.#fact({ [keys.actsize(this.name, this.#ctx.host)]: size.toString() });
+    if (device === undefined || !this.#attached) return;
+    const file = await fs.open(device, 'r');
+    try {
+      const { size } = geometryOf(file.fd);
+      this.#fact({ [keys.actsize(this.name, this.#ctx.host)]: size.toString() });
+    } finally {
+      await file.close();
+    }
   }
 
   // ---- tell ----
@@ -448,14 +476,21 @@ export class Resource {
         'open-count': this.#primary?.openCount() ?? 0,
         'replay-code': this.#replayCode(replay),
         state: this.#state(logger, replay),
-        'disk-error': replay?.state === 'data-write-error' ? replay.error : 0,
+        'disk-error': replay?.state === 'data-write-error' ? replay.error : this.#diskError,
         'split-brain': forks[0]?.text,
-        'msg-waiting': this.#why === 'ok' ? undefined : `${this.#why}`,
-        'msg-error': this.#problem,
-        'msg-fetch': this.#fetch.problem,
-        'msg-sync': this.#sync.problem,
+        'msg-waiting': this.#message('waiting', this.#why === 'ok' ? undefined : this.#why),
+        'msg-error': this.#message('error', this.#problem),
+        'msg-fetch': this.#message('fetch', this.#fetch.problem),
+        'msg-sync': this.#message('sync', this.#sync.problem),
       }),
     );
+  }
+
+  /** `STAMP text`: since when; the same text keeps its first stamp. */
+  #message(name: string, text: string | undefined): string | undefined {
+    if (text === undefined) return undefined;
+    const old = this.#value(keys.msg(this.name, this.#ctx.host, name));
+    return old?.slice(old.indexOf(' ') + 1) === text ? old : `${this.#ctx.engine.lamport().lamport} ${text}`;
   }
 
   #state(logger: BrickStatus | undefined, replay: BrickStatus | undefined): string {
@@ -466,6 +501,7 @@ export class Resource {
 
   #replayCode(replay: BrickStatus | undefined): string {
     if (this.#why === 'split-brain') return 'split-brain';
+    if (this.#fetch.problem === 'no-such-log') return 'log-missing';
     if (replay?.state === 'data-write-error' || replay?.state === 'read-error') return replay.state;
     return 'ok';
   }
@@ -521,4 +557,20 @@ function factText(fact: Fact | undefined): string | null {
   if (fact === undefined) return null;
   if (typeof fact === 'boolean') return fact ? '1' : '0';
   return fact.toString();
+}
+
+/** Words of the engine that have a better known word in the catalogue. */
+const ENGINE_REASONS: Readonly<Record<string, ReasonCode>> = {
+  'in-use': 'device-busy',
+  'too-small': 'device-too-small',
+  'no-path': 'device-missing',
+  denied: 'device-unusable',
+  open: 'device-open',
+  'bad-log': 'bad-log',
+  'no-space': 'log-space-full',
+};
+
+function reasonOf(error: unknown): string {
+  if (error instanceof EngineError) return ENGINE_REASONS[error.reason] ?? 'engine';
+  return asMarsError(error).code;
 }

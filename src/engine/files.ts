@@ -27,6 +27,11 @@ export interface OpenOptions {
   readonly direct?: boolean;
 }
 
+/** Size and alignment of the file or block device behind a descriptor. Throws like node:fs. */
+export function geometryOf(fd: number): Geometry {
+  return sysBinding().fdGeometry(fd);
+}
+
 /** An open file or block device. Any number of operations may run at once. */
 export class DirectFile {
   readonly path: string;

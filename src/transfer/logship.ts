@@ -39,8 +39,11 @@ export async function shipLog(
     while (!stop.aborted) {
       const changed = store.changed(ref, stop);
       const log = store.get(ref);
-      if (!log) return refuse(stream, 'no-such-log');
-      while (at < log.end && !stop.aborted) at = await sendChunk(stream, file, at, log.end);
+      if (!log) {
+        await refuse(stream, 'no-such-log');
+        return;
+      }
+      while (at < log.end && isLive(stop)) at = await sendChunk(stream, file, at, log.end);
       if (isClosed(store, ref, at)) {
         await stream.send({ t: 'closed', end: at.toString() });
         stream.close();
@@ -60,6 +63,9 @@ async function sendChunk(stream: FrameStream, file: fs.FileHandle, at: bigint, e
   await stream.send({ t: 'data', at: at.toString() }, buffer.subarray(0, bytesRead));
   return at + BigInt(bytesRead);
 }
+
+/** A function, since the compiler takes a signal it has seen once for constant. */
+const isLive = (signal: AbortSignal): boolean => !signal.aborted;
 
 /** A successor in the store fixes the end of a log. */
 function isClosed(store: LogStore, ref: LogRef, at: bigint): boolean {

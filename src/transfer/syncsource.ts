@@ -9,6 +9,7 @@
  */
 import { promises as fs } from 'node:fs';
 import type { FrameStream } from '../cluster/types.js';
+import { asMarsError, MarsError } from '../errors.js';
 import { isZero, leafDigest, leavesOf } from './leaves.js';
 import { DIGEST_SIZE, SyncQuestion } from './messages.js';
 
@@ -30,15 +31,19 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
     await stream.send({ t: 'start', position: pin.position, size: source.size.toString() });
     for await (const frame of stream) {
       const parsed = SyncQuestion.safeParse(frame.head);
-      if (!parsed.success) return stream.destroy(new Error('bad-message'));
+      if (!parsed.success) throw new MarsError('bad-message', { found: 'an unknown sync question' });
       const question = parsed.data;
       if (question.t === 'finish') {
         await stream.send({ t: 'end', position: source.dirtyEnd() });
         continue;
       }
-      if (question.at + BigInt(question.len) > source.size) return stream.destroy(new Error('bad-position'));
+      if (question.at + BigInt(question.len) > source.size)
+        throw new MarsError('bad-message', { found: `a range beyond the end at ${question.at}` });
       await answer(stream, file, question.at, question.len, frame.body);
     }
+  } catch (error) {
+    stream.destroy(asMarsError(error));
+    throw error;
   } finally {
     pin.release();
     await file.close();

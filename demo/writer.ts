@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * A writer as a database would be one: random 4 KiB writes, a flush now and
+ * then, and a memory of what was promised. After a crash `verify` tells whether
+ * everything that was flushed is there.
+ */
+import { randomInt } from 'node:crypto';
+import { NbdClient } from '../lab/nbd.js';
+import type { Region } from './image.js';
+
+const BLOCK = 4096;
+/** Writes between two flushes. */
+const BATCH = 32;
+
+export class Writer {
+  readonly #blocks: readonly number[];
+  /** newest generation a flush has covered, by block */
+  readonly #flushed = new Map<number, number>();
+  /** newest generation written, by block */
+  readonly #written = new Map<number, number>();
+  #generation = 0;
+  #client: NbdClient | undefined;
+  #stop = false;
+  #running: Promise<void> = Promise.resolve();
+  writes = 0;
+  flushes = 0;
+
+  constructor(regions: readonly Region[]) {
+    this.#blocks = regions.flatMap((r) => Array.from({ length: r.length / BLOCK }, (_, i) => r.at + i * BLOCK));
+  }
+
+  /** Open the device and write until `stop`, or until the device is gone. */
+  async start(device: string): Promise<void> {
+    this.#client = await NbdClient.open(device);
+    this.#stop = false;
+    this.#running = this.#write(this.#client);
+  }
+
+  async #write(client: NbdClient): Promise<void> {
+    try {
+      while (!this.#stop) await this.#batch(client);
+      await client.close();
+    } catch {
+      client.destroy();
+    }
+  }
+
+  async #batch(client: NbdClient): Promise<void> {
+    const batch = new Map<number, number>();
+    for (let i = 0; i < BATCH; i++) {
+      const at = this.#blocks[randomInt(this.#blocks.length)] ?? 0;
+      if (batch.has(at)) continue;
+      const generation = ++this.#generation;
+      this.#written.set(at, generation);
+      batch.set(at, generation);
+    }
+    await Promise.all([...batch].map(([at, generation]) => client.write(at, content(at, generation))));
+    this.writes += batch.size;
+    await client.flush();
+    this.flushes++;
+    for (const [at, generation] of batch) this.#flushed.set(at, generation);
+  }
+
+  /** Finish the batch under way and close the device. */
+  async stop(): Promise<void> {
+    this.#stop = true;
+    await this.#running;
+  }
+
+  /** Wait until the connection has broken. */
+  async broken(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Check every block against what was promised; returns how many were. */
+  async verify(device: string): Promise<number> {
+    const client = await NbdClient.open(device);
+    try {
+      for (const [at, flushed] of this.#flushed) {
+        const found = generationOf(await client.read(at, BLOCK), at);
+        const newest = this.#written.get(at) ?? flushed;
+        if (found === undefined || found < flushed || found > newest)
+          throw new Error(`block ${at}: generation ${found ?? 'none'}, but ${flushed} was flushed`);
+      }
+      return this.#flushed.size;
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** What others wrote meanwhile counts as unknown: start afresh. */
+  forget(): void {
+    this.#flushed.clear();
+    this.#written.clear();
+  }
+}
+
+/** A block that says where it belongs and which generation it is, all over. */
+function content(at: number, generation: number): Buffer {
+  const line = `block ${at} generation ${generation}\n`;
+  return Buffer.from(line.repeat(Math.ceil(BLOCK / line.length)).slice(0, BLOCK), 'latin1');
+}
+
+function generationOf(block: Buffer, at: number): number | undefined {
+  const match = /^block (\d+) generation (\d+)\n/.exec(block.toString('latin1', 0, 64));
+  if (!match || Number(match[1]) !== at) return undefined;
+  const generation = Number(match[2]);
+  return block.equals(content(at, generation)) ? generation : undefined;
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * A cluster of real daemons on this machine, for the demo, tests and benchmarks.
+ *
+ * Every node has its own directory, key and process; they speak TLS over
+ * loopback, each pair through two relays (one per direction of dialling), so
+ * that a link can really be cut and mended. Nothing survives `dispose`.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readlinkSync, rmSync, watch } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { NbdClient } from './nbd.js';
+import { Relay } from './relay.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MARSADM = path.join(ROOT, 'bin', 'marsadm');
+const MARSD = path.join(ROOT, 'bin', 'marsd');
+
+/** What a command gave back. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command ended with another code than expected. */
+export class CommandError extends Error {
+  constructor(
+    readonly command: string,
+    readonly outcome: Outcome,
+  ) {
+    super(`${command}: exit ${outcome.code}\n${outcome.stdout}${outcome.stderr}`);
+  }
+}
+
+/** Run a program to its end. */
+export function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ code: code ?? (signal ? 128 : 1), stdout, stderr }));
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** One node: a directory and, while it runs, a daemon. */
+export class LabNode {
+  readonly name: string;
+  readonly dir: string;
+  readonly port: number;
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+  #exited: Promise<number> = Promise.resolve(0);
+  /** everything the daemon said */
+  log = '';
+
+  constructor(name: string, dir: string, port: number, args: readonly string[]) {
+    this.name = name;
+    this.dir = dir;
+    this.port = port;
+    this.#args = args;
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return { MARS_DIR: this.dir, MARS_HOST: this.name, NO_COLOR: '1' };
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined;
+  }
+
+  /** Start the daemon; resolves when it says it is ready. */
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, [MARSD, ...this.#args], {
+      env: { ...process.env, ...this.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.on('close', (code) => {
+        this.#child = undefined;
+        resolve(code ?? -1);
+      });
+    });
+    await new Promise<void>((resolve, reject) => {
+      const said = (line: string): void => {
+        this.log += `${line}\n`;
+        if (line.includes('ready')) resolve();
+      };
+      createInterface(child.stdout).on('line', said);
+      createInterface(child.stderr).on('line', said);
+      void this.#exited.then((code) => reject(new Error(`marsd of ${this.name} exited with ${code}:\n${this.log}`)));
+    });
+  }
+
+  /** End the daemon in an orderly way; returns its exit code. */
+  async stop(): Promise<number> {
+    this.#child?.kill('SIGTERM');
+    return this.#exited;
+  }
+
+  /** kill -9 */
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** Run marsadm; throws CommandError unless it exits with `expect`. */
+  async marsadm(args: readonly string[], expect: number | undefined = 0): Promise<Outcome> {
+    const outcome = await run(process.execPath, [MARSADM, ...args], this.env);
+    if (expect !== undefined && outcome.code !== expect)
+      throw new CommandError(`${this.name}: marsadm ${args.join(' ')}`, outcome);
+    return outcome;
+  }
+
+  /** Output of marsadm without the line end. */
+  async ask(...args: string[]): Promise<string> {
+    return (await this.marsadm(args)).stdout.trim();
+  }
+
+  /** Value of a key of the tree, or undefined. */
+  link(key: string): string | undefined {
+    try {
+      const value = readlinkSync(path.join(this.dir, key));
+      return value === '.deleted' ? undefined : value;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Wait until a key of the tree has a value that satisfies `done`. */
+  waitLink(key: string, done: (value: string | undefined) => boolean): Promise<void> {
+    const dir = path.join(this.dir, path.dirname(key));
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!done(this.link(key))) return;
+        watcher.close();
+        resolve();
+      };
+      const watcher = watch(dir, look);
+      look();
+    });
+  }
+
+  /** Where the export of a resource listens. */
+  device(resource: string): string {
+    return path.join(this.dir, 'dev', `${resource}.sock`);
+  }
+
+  /** Connect to the export of a resource. */
+  open(resource: string): Promise<NbdClient> {
+    return NbdClient.open(this.device(resource), resource);
+  }
+}
+
+/** Several nodes and the links between them. */
+export class Lab {
+  readonly dir: string;
+  readonly nodes: readonly LabNode[];
+  readonly #relays = new Map<string, Relay>();
+
+  private constructor(dir: string, nodes: readonly LabNode[]) {
+    this.dir = dir;
+    this.nodes = nodes;
+  }
+
+  /** Directories and ports for nodes of these names; nothing runs yet. */
+  static async create(names: readonly string[], daemonArgs: readonly string[] = []): Promise<Lab> {
+    const dir = mkdtempSync(path.join(tmpdir(), 'mars-'));
+    const nodes: LabNode[] = [];
+    for (const name of names) nodes.push(new LabNode(name, path.join(dir, name), await freePort(), daemonArgs));
+    return new Lab(dir, nodes);
+  }
+
+  node(name: string): LabNode {
+    const node = this.nodes.find((n) => n.name === name);
+    if (!node) throw new Error(`no node ${name}`);
+    return node;
+  }
+
+  /** Make the cluster: the first node creates it, the others join with tokens. All daemons run afterwards. */
+  async form(): Promise<void> {
+    const [first, ...rest] = this.nodes;
+    if (!first) return;
+    mkdirSync(first.dir, { mode: 0o700 });
+    await first.marsadm(['create-cluster', '--address', `127.0.0.1:${first.port}`]);
+    await this.#detour(first);
+    await first.start();
+    for (const node of rest) {
+      mkdirSync(node.dir, { mode: 0o700 });
+      const token = await first.ask('join-token');
+      await node.marsadm(['join-cluster', token, '--address', `127.0.0.1:${node.port}`]);
+      await this.#detour(node);
+      await node.start();
+    }
+    for (const node of this.nodes) await node.marsadm(['wait-cluster']);
+  }
+
+  /** Let `node` dial every other node through a relay of its own. */
+  async #detour(node: LabNode): Promise<void> {
+    for (const other of this.nodes) {
+      if (other === node) continue;
+      const relay = await Relay.open({ host: '127.0.0.1', port: other.port });
+      this.#relays.set(`${node.name}>${other.name}`, relay);
+      await node.marsadm(['set-link', '--force', `127.0.0.1:${relay.port}`, `local/address-${other.name}`]);
+    }
+  }
+
+  /** Cut the link between two nodes, both ways; what is on it is lost. Returns when both have noticed. */
+  async cut(a: string, b: string): Promise<void> {
+    for (const key of [`${a}>${b}`, `${b}>${a}`]) this.#relays.get(key)?.cut();
+    await Promise.all([this.#noticed(a, b, false), this.#noticed(b, a, false)]);
+  }
+
+  /** Mend the link again. Returns when both have noticed. */
+  async mend(a: string, b: string): Promise<void> {
+    for (const key of [`${a}>${b}`, `${b}>${a}`]) this.#relays.get(key)?.mend();
+    await Promise.all([this.#noticed(a, b, true), this.#noticed(b, a, true)]);
+  }
+
+  async #noticed(a: string, b: string, connected: boolean): Promise<void> {
+    const node = this.node(a);
+    if (node.running) await node.waitLink(`local/peer-${b}`, (v) => (v === 'connected') === connected);
+  }
+
+  /** End everything and remove all files. */
+  async dispose(): Promise<void> {
+    await Promise.all(this.nodes.map((n) => n.kill()));
+    for (const relay of this.#relays.values()) await relay.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Entry point of marsd: lock the state directory, open tree and engine, serve.
+ *
+ * Says `marsd: ready` on stdout (and READY=1 to the service manager) when
+ * everything the tree asks for is under way. SIGTERM and SIGINT stop it in an
+ * orderly way; after kill -9 the next start does the rest.
+ */
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import process from 'node:process';
+import { ClusterNode } from '../cluster/cluster.js';
+import { EmbeddedEngine } from '../engine/engine.js';
+import { EngineError } from '../engine/errors.js';
+import { flock, notifyReady } from '../engine/linktime.js';
+import { asMarsError, MarsError } from '../errors.js';
+import { keys } from '../tree/catalogue.js';
+import { openLocalTree } from '../tree/tree.js';
+import { Bricks } from './bricks.js';
+import { Node } from './node.js';
+import { parseOptions, USAGE, type DaemonOptions } from './options.js';
+import { Publisher, systemTimers } from './publisher.js';
+
+const say = (text: string): void => void process.stderr.write(`marsd: ${text}\n`);
+
+/** One daemon per state directory; the lock goes with the process. */
+function lockDirectory(dir: string): number {
+  mkdirSync(path.join(dir, 'local'), { recursive: true, mode: 0o700 });
+  const fd = openSync(path.join(dir, 'local', 'daemon.lock'), 'a', 0o600);
+  if (flock(fd, 'exclusive')) return fd;
+  closeSync(fd);
+  throw new MarsError('daemon-running', { found: dir });
+}
+
+function startEngine(): EmbeddedEngine {
+  try {
+    return new EmbeddedEngine();
+  } catch (error) {
+    if (error instanceof EngineError) throw new MarsError('no-engine', { found: error.message, cause: error });
+    throw error;
+  }
+}
+
+function lockOrExplain(dir: string): number {
+  try {
+    return lockDirectory(dir);
+  } catch (error) {
+    if (error instanceof MarsError) throw error;
+    throw new MarsError('tree-not-writable', { found: asMarsError(error).found ?? dir, cause: error });
+  }
+}
+
+async function serve(options: DaemonOptions, stop: Promise<string>): Promise<void> {
+  const { dir, host, tuning } = options;
+  const lock = lockOrExplain(dir);
+  const tree = openLocalTree({ dir, host, guard: true, report: (note) => say(`${note.kind} ${note.key}: ${note.text}`) });
+  try {
+    if (tree.snapshot().value(keys.ip(host)) === undefined) throw new MarsError('no-cluster', { found: dir });
+    const engine = startEngine();
+    const cluster = new ClusterNode({ tree, log: say });
+    const publisher = new Publisher(tree, systemTimers, (error) => say(`cannot write the tree: ${String(error)}`));
+    const node = new Node({
+      dir,
+      host,
+      tree,
+      engine,
+      bricks: new Bricks(engine),
+      cluster,
+      publisher,
+      timers: systemTimers,
+      tuning,
+      randomHex: (bytes) => randomBytes(bytes).toString('hex'),
+      log: say,
+    });
+    await node.start();
+    process.stdout.write('marsd: ready\n');
+    notifyReady('READY=1', process.env['NOTIFY_SOCKET']);
+    say(`stopping: ${await stop}`);
+    await node.close();
+    engine.shutdown();
+  } finally {
+    tree.close();
+    closeSync(lock);
+  }
+}
+
+async function main(): Promise<void> {
+  const stop = new Promise<string>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
+  });
+  try {
+    const options = parseOptions(process.argv.slice(2), process.env);
+    if (options.help) process.stdout.write(USAGE);
+    else await serve(options, stop);
+  } catch (thrown) {
+    const error = asMarsError(thrown);
+    say(`${error.code}: ${error.message}`);
+    if (error.next !== undefined) say(`next: ${error.next}`);
+    if (error.code === 'internal' && thrown instanceof Error) say(thrown.stack ?? '');
+    process.exitCode = error.exit;
+  }
+}
+
+await main();
