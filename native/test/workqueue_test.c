@@ -489,6 +489,37 @@ static void both_pool_waits(void)
 	both(pool_waits);
 }
 
+/* Threads outside of the executor contend for one element. */
+static void *pool_main(void *arg)
+{
+	for (int i = 0; i < 2000; i++) {
+		void *element = mempool_alloc(pool, GFP_NOIO);
+
+		CHECK(element);
+		CHECK_EQ(atomic_inc_return(&line.inside), 1);
+		sched_yield();
+		atomic_dec(&line.inside);
+		mempool_free(element, pool);
+	}
+	return NULL;
+}
+
+static void threads_pool_waits(void)
+{
+	pthread_t thread[3];
+
+	start(EXEC_THREADED);
+	pool = mempool_create_kmalloc_pool(1, 64);
+	CHECK(pool);
+	pool->alloc = no_alloc;
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(pthread_create(&thread[i], NULL, pool_main, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(pthread_join(thread[i], NULL), 0);
+	mempool_destroy(pool);
+	stop();
+}
+
 static struct completion gate_done;
 static atomic_t through;
 
@@ -605,6 +636,7 @@ int main(void)
 	RUN(sim_time_jumps);
 	RUN(sim_seed);
 	RUN(both_pool_waits);
+	RUN(threads_pool_waits);
 	RUN(both_blocked_workers);
 	RUN(both_completions);
 	RUN(exit_finishes);
