@@ -32,7 +32,12 @@ import {
 } from './structs.js';
 import type { BrickEvent, BrickStatus, BrickType, ClockReading, Engine, SetValue } from './types.js';
 
-const ERRNO_NAMES = new Map(Object.entries(osConstants.errno).map(([name, nr]) => [nr as number, name]));
+/** errno names; of two names for one number the one in common use. */
+const ERRNO_NAMES = new Map(
+  Object.entries(osConstants.errno)
+    .filter(([name]) => name !== 'EWOULDBLOCK' && name !== 'ENOTSUP')
+    .map(([name, nr]) => [nr as number, name]),
+);
 
 /** The verbs, whoever takes them. */
 abstract class ControlledEngine implements Engine {
