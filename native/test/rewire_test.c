@@ -20,7 +20,7 @@
 #include "testbricks.h"
 
 #define WRITERS		3
-#define FLIPS		1500
+#define FLIPS		3000
 #define IO_SIZE		512
 #define AREA		(1 << 20)
 

@@ -68,6 +68,11 @@ static void source_end(struct xio_request *rq, struct xio_end *end)
 	pthread_mutex_unlock(&lock);
 }
 
+void source_submit(struct xio_request *rq)
+{
+	xio_submit(rq, source_end);
+}
+
 void source_start(struct mars_brick *source, struct source_io *io, enum xio_op op,
 		  unsigned int flags, u64 pos, void *buf, u64 len)
 {

@@ -29,6 +29,8 @@ void source_destroy(const char *name);
 /** source_start - submit; @io and @buf stay until source_wait() */
 void source_start(struct mars_brick *source, struct source_io *io, enum xio_op op,
 		  unsigned int flags, u64 pos, void *buf, u64 len);
+/** source_submit - ditto with a request made by hand; rq->private is the source_io */
+void source_submit(struct xio_request *rq);
 /** source_done - has it ended? */
 bool source_done(struct source_io *io);
 /** source_wait - wait for the end; returns the status */

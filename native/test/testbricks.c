@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * testbricks.c - two brick types for tests of wiring and requests
+ * testbricks.c - three brick types for tests of wiring and requests
  *
  * Locking: the list of held requests has its own spinlock; taps need none.
  */
 #include <linux/atomic.h>
+#include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/spinlock.h>
 
@@ -171,9 +172,27 @@ void hold_end(struct mars_brick *brick, int status)
 	xio_complete(hold_take(brick), status);
 }
 
+void hold_end_twice(struct mars_brick *brick, int status)
+{
+	struct xio_request *rq = hold_take(brick);
+
+	xio_complete(rq, status);
+	xio_complete(rq, status);
+}
+
 void hold_forward(struct mars_brick *brick)
 {
 	xio_forward(hold_take(brick), 0);
+}
+
+static int hold_get_info(struct mars_brick *brick, struct xio_info *info)
+{
+	if (brick->input[0].to)
+		return mars_input_info(&brick->input[0], info);
+	info->size = HOLD_SIZE;
+	info->align = GRID_BLOCK;
+	info->max_io = 64 << 10;
+	return 0;
 }
 
 static const struct mars_brick_type hold_type = {
@@ -185,10 +204,41 @@ static const struct mars_brick_type hold_type = {
 	.size		= sizeof(struct hold_brick),
 	.construct	= hold_construct,
 	.submit		= hold_submit,
+	.get_info	= hold_get_info,
+};
+
+/* --- grid --- */
+
+static void grid_submit(struct mars_brick *brick, struct xio_request *rq)
+{
+	if ((rq->pos | rq->len) % GRID_BLOCK)
+		xio_complete(rq, -EINVAL);
+	else
+		xio_forward(rq, 0);
+}
+
+static int grid_get_info(struct mars_brick *brick, struct xio_info *info)
+{
+	int err = mars_input_info(&brick->input[0], info);
+
+	info->align = GRID_BLOCK;
+	return err;
+}
+
+static const struct mars_brick_type grid_type = {
+	.name		= "grid",
+	.nr_inputs	= 1,
+	.input_name	= { "below" },
+	.has_output	= true,
+	.forwards	= 1,
+	.size		= sizeof(struct mars_brick),
+	.submit		= grid_submit,
+	.get_info	= grid_get_info,
 };
 
 void testbricks_register(void)
 {
 	CHECK_EQ(mars_type_register(&tap_type), 0);
 	CHECK_EQ(mars_type_register(&hold_type), 0);
+	CHECK_EQ(mars_type_register(&grid_type), 0);
 }
