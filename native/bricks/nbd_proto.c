@@ -98,7 +98,8 @@ static u8 *put64(u8 *p, u64 v)
 
 static void out_add(struct nbd_out *out, const void *data, u32 len)
 {
-	memcpy(out->data + out->len, data, len);
+	if (len)
+		memcpy(out->data + out->len, data, len);
 	out->len += len;
 }
 
