@@ -57,13 +57,13 @@ static int file_real_size(struct file_brick *fb, u64 *size)
 
 int file_measure(struct file_brick *fb)
 {
-	u64 size;
+	u64 want = __atomic_load_n(&fb->want, __ATOMIC_ACQUIRE), size;
 	int err = file_real_size(fb, &size);
 
 	if (err)
 		return err;
-	if (fb->flags & MARS_FILE_EXCL && fb->want)
-		size = min(size, fb->want);
+	if (fb->flags & MARS_FILE_EXCL && want)
+		size = min(size, want);
 	__atomic_store_n(&fb->size, size, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -139,7 +139,7 @@ static int refuse(enum mars_reason *reason, enum mars_reason why, int err)
 	return err;
 }
 
-/* A new size while the file is open: grow, or cut a log file. */
+/* A new size while the file is open: show more of it, grow it, or cut a log file. */
 static int file_set_size(struct file_brick *fb, u64 value, enum mars_reason *reason)
 {
 	u64 size;
@@ -152,7 +152,6 @@ static int file_set_size(struct file_brick *fb, u64 value, enum mars_reason *rea
 			return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
 		if (value < __atomic_load_n(&fb->size, __ATOMIC_ACQUIRE))
 			return refuse(reason, MARS_R_NOT_NOW, -EBUSY);
-		__atomic_store_n(&fb->size, value, __ATOMIC_RELEASE);
 	} else if (fb->block || fb->flags & MARS_FILE_RDONLY) {
 		if (size < value)
 			return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
@@ -164,9 +163,11 @@ static int file_set_size(struct file_brick *fb, u64 value, enum mars_reason *rea
 			return refuse(reason, err == -ENOSPC || err == -EFBIG ?
 				      MARS_R_NO_SPACE : MARS_R_IO, err);
 		}
-		__atomic_store_n(&fb->size, value, __ATOMIC_RELEASE);
 	}
-	fb->want = value;
+	__atomic_store_n(&fb->want, value, __ATOMIC_RELEASE);
+	err = file_measure(fb);
+	if (err)
+		return refuse(reason, MARS_R_IO, err);
 	mars_brick_event(&fb->brick, MARS_EV_PROGRESS);
 	return 0;
 }
@@ -199,7 +200,7 @@ static int file_set(struct mars_brick *brick, u32 key, u64 value, const char *te
 			return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
 		if (brick->button)
 			return file_set_size(fb, value, reason);
-		fb->want = value;
+		__atomic_store_n(&fb->want, value, __ATOMIC_RELEASE);
 		return 0;
 	}
 	return refuse(reason, MARS_R_NO_KEY, -EINVAL);

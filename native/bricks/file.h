@@ -27,10 +27,10 @@
 struct file_brick {
 	struct mars_brick brick;
 
-	/* parameters; mars_topology_lock, path and flags only change while off */
+	/* parameters; mars_topology_lock; path and flags only change while off */
 	char path[MARS_TEXT_MAX + 1];
 	u32 flags;			/* MARS_FILE_* */
-	u64 want;			/* bytes asked for, 0 = whatever is there */
+	u64 want;			/* atomic: bytes asked for, 0 = whatever is there */
 
 	/* the open file; see above */
 	int fd;				/* atomic; -1 = closed */

@@ -21,7 +21,7 @@
 extern const struct mars_brick_type mem_brick_type;
 extern const struct mars_brick_type file_brick_type;
 extern const struct mars_brick_type faulty_brick_type;
-extern const struct mars_brick_type nbd_brick_type __attribute__((__weak__));
+extern const struct mars_brick_type nbd_brick_type;
 
 static const struct mars_brick_type *const native_types[] = {
 	&mem_brick_type,
@@ -42,8 +42,7 @@ int mars_engine_init(enum exec_mode mode, unsigned int threads, u64 seed)
 	if (ret)
 		goto stop_exec;
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(native_types); i++)
-		if (native_types[i])
-			ret = mars_type_register(native_types[i]);
+		ret = mars_type_register(native_types[i]);
 	if (!ret)
 		return 0;
 	mars_core_exit();
