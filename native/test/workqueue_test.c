@@ -379,6 +379,33 @@ static void both_modified(void)
 	both(modified);
 }
 
+/* A sleep until a far timer must be cut short by a nearer one. */
+static void threads_earlier_timer(void)
+{
+	struct delayed_work far;
+	struct counted c;
+
+	start(EXEC_THREADED);
+	counted_init(&c, system_wq, 0);
+	INIT_DELAYED_WORK(&far, endless_run);	/* never gets to run */
+	INIT_DELAYED_WORK(&timed[0].dwork, timed_run);
+	for (int i = 0; i < 100; i++) {
+		init_completion(&all_timed);
+		atomic_set(&timed_left, 1);
+		CHECK(queue_delayed_work(system_wq, &far, msecs_to_jiffies(3600 * 1000)));
+		/* work for both threads; they find the far timer when they go idle */
+		for (int round = 0; round < 1 + i % 4; round++) {
+			queue_work(system_wq, &c.work);
+			flush_work(&c.work);
+		}
+		timed[0].due = ktime_get_ns() + 100000;
+		CHECK(queue_delayed_work(system_wq, &timed[0].dwork, usecs_to_jiffies(100)));
+		wait_for_completion(&all_timed);
+		CHECK(cancel_delayed_work_sync(&far));
+	}
+	stop();
+}
+
 static void sim_time_jumps(void)
 {
 	u64 begin;
@@ -633,6 +660,7 @@ int main(void)
 	RUN(both_cancel_endless);
 	RUN(both_delays);
 	RUN(both_modified);
+	RUN(threads_earlier_timer);
 	RUN(sim_time_jumps);
 	RUN(sim_seed);
 	RUN(both_pool_waits);
