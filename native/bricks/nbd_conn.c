@@ -191,8 +191,17 @@ static void piece_end(struct xio_request *rq, struct xio_end *end)
 	io_put(io);
 }
 
+/* Append memory, whose reference on @buf is taken over. */
 static void piece_add(struct nbd_piece *piece, struct nbd_buf *buf, u8 *data, u32 len)
 {
+	struct bio_vec *last = piece->nr ? &piece->vec[piece->nr - 1] : NULL;
+
+	if (last && piece->buf[piece->nr - 1] == buf && (u8 *)bvec_virt(last) + last->bv_len == data) {
+		last->bv_len += len;
+		piece->len += len;
+		nbd_buf_put(buf);	/* one for the whole segment will do */
+		return;
+	}
 	bvec_set_virt(&piece->vec[piece->nr], data, len);
 	piece->buf[piece->nr++] = buf;
 	piece->len += len;
@@ -297,6 +306,8 @@ static void take_payload(struct nbd_conn *conn)
 	u32 n = min_t(u64, conn->end - conn->begin, conn->payload);
 	struct nbd_piece *piece = conn->piece;
 
+	/* a chunk is left only when it is nearly full: a piece spans few of them */
+	BUILD_BUG_ON(XIO_MAX_IO / (NBD_CHUNK - NBD_MIN_RECV) + 2 > NBD_SEGMENTS);
 	if (!conn->skip) {
 		if (!piece)
 			piece = conn->piece = nbd_piece_get(io);
