@@ -256,7 +256,7 @@ export function isReplicated(key: string): boolean {
 export function isKey(key: string): boolean {
   if (key.length > MAX_KEY) return false;
   const { dir, leaf } = splitKey(key);
-  if (!isTreeDir(dir) || !LEAF.test(leaf) || leaf.startsWith('log-')) return false;
+  if (!isTreeDir(dir) || !LEAF.test(leaf) || /^log-[0-9]/.test(leaf)) return false;
   return dir === ''
     ? !DIR_LEAF.test(leaf) && !UNSHARED.test(leaf)
     : !DIR_LEAF.test(leaf) || !leafMayBeDir(dir);

@@ -4,8 +4,8 @@
  * files can be subtracted.
  *
  * The line starts at the oldest log any member still has to apply and follows
- * the history of the leader: the designated primary, or whoever has got
- * furthest. Lengths come from the published histories. Pure functions.
+ * the history of the leader: the primary that is wished and active, or else
+ * whoever has got furthest. Lengths come from the published histories. Pure functions.
  */
 import type { Position } from '../tree/catalogue.js';
 import { at as knownAt, historyOf, tip, type History } from '../strategy/history.js';
@@ -32,7 +32,9 @@ interface Line {
 function lineOf(s: Scope): Line | undefined {
   const hosts = members(s);
   const histories = hosts.map((h) => ({ host: h, history: historyOf(s.snap, s.resource, h) }));
-  const leader = histories.find((x) => x.host === designated(s) && x.history.size > 0) ?? furthest(histories);
+  // A designated primary that has not taken over yet is still catching up itself.
+  const leads = (host: string): boolean => host === designated(s) && is(at(s, host), 'is-primary');
+  const leader = histories.find((x) => leads(x.host) && x.history.size > 0) ?? furthest(histories);
   const end = leader && tip(leader.history);
   const replays = hosts.flatMap((h) => replayPosition(at(s, h))?.number ?? []);
   if (!leader || !end) return undefined;
