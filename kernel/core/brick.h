@@ -205,8 +205,8 @@ bool mars_event_next(struct mars_ctl_status *st);
 /**
  * mars_event_hook - called when a brick without pending events gets some
  *
- * Any context, no lock of this file held.  Whoever is woken by it calls
- * mars_event_next() until it says false.
+ * Any context; mars_topology_lock may be held, so it only wakes somebody, who then
+ * calls mars_event_next() until it says false.
  */
 extern void (*mars_event_hook)(void);
 

@@ -9,8 +9,9 @@
  *      new routes away: nothing was visible to the IO path yet;
  *   4. publish: swap each input->route and put the reference of the old one.
  * Requests in flight hold their own references, so the old route is released when
- * the last of them is freed; that happens in any context, so the release itself
- * (pool, users of the bricks) is a work item.
+ * the last of them is freed; that happens in any context, so then the release itself
+ * (pool, users of the bricks) is a work item.  With nothing in flight, rewiring has
+ * released it when it returns.
  *
  * Layout: depth first, each brick's aspect directly behind that of the brick
  * above; inputs of one brick are alternatives for a request, so they share space.
@@ -39,12 +40,11 @@ static void route_free(struct mars_route *route)
 	kfree(route);
 }
 
-static void route_release_work(struct work_struct *work)
+/* Nobody refers to a replaced route any more; mars_topology_lock held. */
+static void route_release(struct mars_route *route)
 {
-	struct mars_route *route = container_of(work, struct mars_route, release);
 	unsigned int i;
 
-	mutex_lock(&mars_topology_lock);
 	for (i = 0; i < route->nr; i++) {
 		struct mars_brick *brick = route->hop[i].brick;
 
@@ -52,8 +52,14 @@ static void route_release_work(struct work_struct *work)
 		if (!--brick->retiring)
 			mars_brick_event(brick, MARS_EV_GONE);
 	}
-	mutex_unlock(&mars_topology_lock);
 	route_free(route);
+}
+
+static void route_release_work(struct work_struct *work)
+{
+	mutex_lock(&mars_topology_lock);
+	route_release(container_of(work, struct mars_route, release));
+	mutex_unlock(&mars_topology_lock);
 }
 
 struct mars_route *mars_route_get(struct mars_input *input)
@@ -236,8 +242,9 @@ static void rewire_publish(struct list_head *list)
 		old = input->route;
 		input->route = new;
 		spin_unlock_irqrestore(&input->lock, flags);
-		if (old)
-			mars_route_put(old);
+		/* With nothing in flight the old route is released at once. */
+		if (old && refcount_dec_and_test(&old->ref))
+			route_release(old);
 	}
 }
 
