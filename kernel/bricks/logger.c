@@ -79,7 +79,7 @@ static u8 state_now(const struct logger *lg, int *error)
 	*error = lg->log_error;
 	if (*error)
 		return MARS_S_LOG_WRITE_ERROR;
-	if (lg->nr_suspect || lg->flush_failed) {
+	if (lg->nr_suspect || lg->ckpt_frozen) {
 		*error = lg->data_error;
 		return MARS_S_DATA_WRITE_ERROR;
 	}
@@ -213,7 +213,7 @@ static bool may_stop(struct logger *lg)
 		return false;
 	if (!lg->closing)		/* the first log could not be begun */
 		return !lg->on && !lg->starting;
-	return lg_drained(lg) && (lg->flush_failed || (clean.number == lg->ckpt.number &&
+	return lg_drained(lg) && (lg->ckpt_frozen || (clean.number == lg->ckpt.number &&
 						       clean.pos == lg->ckpt.pos));
 }
 
@@ -225,6 +225,8 @@ static void try_stop(struct logger *lg)
 	spin_lock_irqsave(&lg->lock, flags);
 	stop = may_stop(lg);
 	if (stop) {
+		if (lg->nr_suspect)
+			lg->ckpt_frozen = true;	/* the state outlives the run */
 		lg_drop_all(lg);
 		WRITE_ONCE(lg->powered, false);
 		lg->on = false;
@@ -272,7 +274,7 @@ static void tick_fn(struct work_struct *work)
 	clean = lg_clean(lg);
 	if (lg->powered && (!list_empty(&lg->fifo) || lg->nr_stalled || lg->next ||
 			    lg->grow_failed ||
-			    (!lg->flush_failed && (clean.number != lg->ckpt.number ||
+			    (!lg->ckpt_frozen && (clean.number != lg->ckpt.number ||
 						   clean.pos != lg->ckpt.pos))))
 		lg_arm_tick(lg);
 	else if (lg->powered)
@@ -338,7 +340,7 @@ static void reset(struct logger *lg)
 	lg->ckpt = none;
 	lg->ckpt_goal = 0;
 	lg->ckpt_time = ktime_get_ns();
-	lg->flush_failed = false;
+	lg->ckpt_frozen = false;
 	lg->data_error = 0;
 	lg->nr_suspect = 0;
 	lg->retry_at = 0;

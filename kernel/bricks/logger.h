@@ -58,6 +58,8 @@
 #define LG_SEGMENT_MIN		(4ULL << 20)
 #define LG_SEGMENT_MAX		(1ULL << 30)
 #define LG_CREDITS_MAX		(64ULL << 30)
+#define LG_SMALL_GROUP		(64U << 10)	/* a commit up to this size is small; so many ... */
+#define LG_SMALL_COMMITS	8		/* ... in a row make zeroes ahead worthwhile */
 #define LG_ZERO_BYTES		(64U << 10)
 #define LG_ZERO_VECS		(XIO_MAX_IO / LG_ZERO_BYTES)
 #define LG_TICK_MS		250		/* period of retries and ages, while there is work */
@@ -294,7 +296,7 @@ struct logger {
 	/* checkpoint */
 	struct lg_mark ckpt, ckpt_new;
 	bool flushing;
-	bool flush_failed;		/* what the data disk holds is unknown: see logger_checkpoint.c */
+	bool ckpt_frozen;		/* until the next power-on, see logger_checkpoint.c */
 	u64 ckpt_time, ckpt_goal;
 
 	/* workers; set up in construct */
@@ -363,6 +365,7 @@ int lg_rotate(struct logger *lg, unsigned int input, const struct mars_log_ident
 void lg_log_work(struct logger *lg);
 u64 lg_space(const struct logger *lg);		/* lock held: log bytes that may be reserved */
 bool lg_wants_space(const struct logger *lg);	/* lock held */
+bool lg_wants_zeros(const struct logger *lg);	/* lock held */
 
 /* logger_writeback.c */
 void lg_writeback(struct logger *lg);

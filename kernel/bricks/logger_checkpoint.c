@@ -48,7 +48,7 @@ bool lg_wants_checkpoint(struct logger *lg)
 
 	if (lg->closing)
 		return true;
-	if (lg->flushing || lg->flush_failed || !moved(lg, &clean))
+	if (lg->flushing || lg->ckpt_frozen || !moved(lg, &clean))
 		return false;
 	return (lg->ckpt_goal > lg->ckpt.seq && clean.seq >= lg->ckpt_goal) ||
 	       clean.number != lg->ckpt.number ||	/* the old log's slot becomes free */
@@ -58,7 +58,7 @@ bool lg_wants_checkpoint(struct logger *lg)
 /* Lock held: is it time to publish @clean? */
 static bool due(struct logger *lg, const struct lg_mark *clean)
 {
-	if (!lg->cur || lg->flushing || lg->flush_failed || !moved(lg, clean))
+	if (!lg->cur || lg->flushing || lg->ckpt_frozen || !moved(lg, clean))
 		return false;
 	if (lg->closing)
 		return lg_drained(lg);
@@ -76,7 +76,7 @@ static void flush_end(struct xio_request *rq, struct xio_end *end)
 	lg->flushing = false;
 	lg->ckpt_time = ktime_get_ns();
 	if (status) {
-		lg->flush_failed = true;
+		lg->ckpt_frozen = true;
 		lg->data_error = status;
 	} else {
 		lg->ckpt = lg->ckpt_new;

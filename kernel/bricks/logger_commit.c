@@ -23,8 +23,6 @@
 #include "core/lamport.h"
 #include "logger.h"
 
-#define LG_SMALL_GROUP	(64U << 10)
-
 /** lg_arm_delay - commit what is queued after the commit delay at the latest */
 void lg_arm_delay(struct logger *lg)
 {
@@ -103,7 +101,7 @@ static void group_take(struct logger *lg, struct lg_group *g)
 	log->cursor.offset += g->size;
 	log->zeroed = max(log->zeroed, log->cursor.offset);
 	WARN_ON(log->cursor.offset > log->alloc);
-	lg->small = g->size <= LG_SMALL_GROUP ? min(lg->small + 1, 16U) : 0;
+	lg->small = g->size <= LG_SMALL_GROUP ? lg->small + 1 : 0;
 	lg->nr_groups++;
 	lg->nr_records += g->nr;
 	list_add_tail(&g->link, &lg->inflight);
@@ -199,7 +197,8 @@ static void group_settle(struct logger *lg, struct lg_group *g, int status,
 	else
 		lg_wake(lg, waiters);
 	lg_retire(lg);
-	if (lg->log_error || lg->step == LG_NEXT_DRAIN || lg_wants_space(lg) || lg->small >= 8)
+	if (lg->log_error || lg->step == LG_NEXT_DRAIN || lg_wants_space(lg) ||
+	    lg_wants_zeros(lg))
 		lg_kick(lg);
 }
 

@@ -13,8 +13,8 @@
  *   DRAIN   from now on new space is that of the new log; groups in flight end
  *   HEADER  its header, holding the end digest of the old log, becomes durable
  * and then groups go to the new log.  Writers only queue meanwhile, flushes wait for
- * the last two steps.  Power-on is the same from no log at all, without DRAIN.  Until
- * DRAIN is over, a rotation can be abandoned: the old log is intact and goes on.
+ * the last two steps.  Power-on is the same from no log at all, without DRAIN.  Before
+ * DRAIN a rotation can be abandoned: the old log is intact and goes on.
  *
  * Zeroes ahead: a commit into blocks that were written before is much cheaper for a
  * file system than one into blocks only allocated.  With many small commits in a row,
@@ -275,8 +275,10 @@ static struct xio_request *next_step(struct logger *lg, xio_end_fn *fn)
 {
 	if (!lg->next || lg->step_busy)
 		return NULL;
-	if (lg->closing && (!lg->growing || lg->grow_log != lg->next)) {
-		next_abandon(lg, 0);
+	/* from DRAIN on there is no way back: requests were admitted into the new space */
+	if (lg->closing && lg->step < LG_NEXT_DRAIN) {
+		if (!lg->growing || lg->grow_log != lg->next)
+			next_abandon(lg, 0);
 		return NULL;
 	}
 	if (lg->log_error)
@@ -320,19 +322,26 @@ static void zero_done(struct xio_request *rq, struct xio_end *end)
 	lg_io_end(lg);
 }
 
+/** lg_wants_zeros - commits are small, frequent, and about to leave the zeroed range */
+bool lg_wants_zeros(const struct logger *lg)
+{
+	const struct lg_log *log = lg->cur;
+
+	return log && lg->step == LG_NEXT_NONE && !lg->zeroing && lg->small >= LG_SMALL_COMMITS &&
+	       !lg->closing && !lg->log_error && log->cursor.offset + LG_ZERO_GAP < log->alloc &&
+	       log->zeroed < min(log->cursor.offset + LG_ZERO_AHEAD, log->alloc);
+}
+
 static struct xio_request *zero_begin(struct logger *lg)
 {
 	struct lg_log *log = lg->cur;
 	struct xio_request *rq;
 	u64 pos, end;
 
-	if (!log || lg->step != LG_NEXT_NONE || lg->zeroing || lg->small < 8 || lg->closing ||
-	    lg->log_error || log->zeroed >= log->cursor.offset + LG_ZERO_AHEAD)
+	if (!lg_wants_zeros(lg))
 		return NULL;
 	pos = max(log->zeroed, log->cursor.offset + LG_ZERO_GAP);
 	end = min(pos + XIO_MAX_IO, log->alloc);
-	if (end <= pos)
-		return NULL;
 	rq = log_request(lg, log);
 	if (!rq)
 		return NULL;

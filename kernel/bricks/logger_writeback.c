@@ -271,7 +271,7 @@ void lg_retry(struct logger *lg)
 		list_for_each_entry(s, &lg->fifo, fifo)
 			s->failed = false;
 	}
-	if (!lg->nr_suspect && !lg->flush_failed) {
+	if (!lg->nr_suspect && !lg->ckpt_frozen) {
 		lg->retry_ns = 0;
 		lg->data_error = 0;
 	}

@@ -63,9 +63,170 @@ static void random_mix(void)
 	}
 }
 
+/* Writes in flight overlap each other: one order in log, memory and disk. */
+static void overlapping(void)
+{
+	unsigned int round, i;
+
+	for (round = 0; round < 3; round++) {
+		struct rig *r = rig_new(256 << 10, 256 << 20);
+
+		r->overlap = true;
+		rig_param(r, MARS_K_LOGGER_CREDITS, LG_RESERVE);
+		rig_on(r);
+		for (i = 0; i < 1500; i++) {
+			rig_random(r, 65536);
+			if (exec_random(100) == 0)
+				rig_check_crash(r);
+			if (exec_random(20) == 0)
+				exec_advance(exec_random(1500) * 1000000ull);
+		}
+		CHECK_EQ(rig_do(r, XIO_FLUSH, 0, 0, 0), 0);
+		rig_idle(r);
+		CHECK_EQ(rig_do(r, XIO_FLUSH, 0, 0, 0), 0);
+		memcpy(r->model, r->replayed, r->size);
+		r->overlap = false;
+		rig_check_all(r);
+		rig_off(r, true);
+		rig_check_order(r);
+		rig_free(r);
+	}
+}
+
+/* Rotation as often as it is allowed, under load; a crash at any time is survived. */
+static void rotation(void)
+{
+	unsigned int round, i;
+
+	for (round = 0; round < 4; round++) {
+		struct rig *r = rig_new(1 << 20, 64 << 20);
+		struct mars_ctl_status st;
+
+		if (round % 2)
+			rig_param(r, MARS_K_LOGGER_CREDITS, LG_RESERVE);
+		rig_on(r);
+		for (i = 0; i < 1500 && r->nr_logs < 30; i++) {
+			rig_random(r, 65536);
+			if (exec_random(4) == 0)
+				rig_rotate(r);
+			if (exec_random(20) == 0)
+				rig_check_crash(r);
+			if (exec_random(10) == 0)
+				exec_advance(exec_random(1500) * 1000000ull);
+		}
+		CHECK(r->nr_logs > 10);
+		rig_idle(r);
+		rig_until(r, rig_status().val[MARS_V_LOGGER_NUMBER] == r->nr_logs &&
+			  !rig_status().val[MARS_V_LOGGER_OLD_SLOT]);
+		rig_scan(r);
+		st = rig_status();
+		CHECK_EQ(st.val[MARS_V_LOGGER_PREV_END], r->log[r->nr_logs - 2].cur.offset);
+		CHECK_MEM(st.digest2, r->log[r->nr_logs - 2].cur.digest, sizeof(st.digest2));
+		rig_check_all(r);
+		rig_off(r, true);
+		rig_check_order(r);
+		rig_free(r);
+	}
+}
+
+/* One rotation, a crash after each step of it. */
+static void rotation_steps(void)
+{
+	unsigned int round, i;
+
+	for (round = 0; round < 4; round++) {
+		struct rig *r = rig_new(256 << 10, 64 << 20);
+
+		rig_on(r);
+		for (i = 0; i < 20; i++)
+			rig_random(r, 16384);
+		CHECK(rig_rotate(r));
+		while (rig_status().val[MARS_V_LOGGER_NUMBER] != 2 ||
+		       rig_status().val[MARS_V_LOGGER_OLD_SLOT]) {
+			CHECK(rig_step(r));
+			rig_check_crash(r);
+			if (exec_random(8) == 0 && r->nr_writes < 300)
+				rig_random(r, 8192);
+		}
+		rig_idle(r);
+		rig_check_all(r);
+		rig_off(r, true);
+		rig_check_order(r);
+		rig_free(r);
+	}
+}
+
+/* Switching off at any step of a rotation. */
+static void off_while_rotating(void)
+{
+	unsigned int steps;
+
+	for (steps = 0; steps < 60; steps++) {
+		struct rig *r = rig_new(256 << 10, 64 << 20);
+		unsigned int i;
+
+		rig_on(r);
+		for (i = 0; i < 10; i++)
+			rig_start(r, XIO_WRITE, 0, 4096 * exec_random(64), 4096);
+		rig_idle(r);
+		CHECK(rig_rotate(r));
+		for (i = 0; i < steps; i++)
+			CHECK(rig_step(r));
+		rig_off(r, true);
+		rig_check_crash(r);
+		rig_free(r);
+	}
+}
+
+/* The data disk has grown: visible with the next log, which can record writes there. */
+static void device_grows(void)
+{
+	struct rig *r = rig_new(2 << 20, 64 << 20);
+	struct xio_info info;
+
+	rig_on(r);
+	CHECK_EQ(mars_input_info(&r->src->input[0], &info), 0);
+	CHECK_EQ(info.size, 2 << 20);
+	CHECK(info.volatile_cache);
+	r->may_fail = true;
+	CHECK_EQ(rig_do(r, XIO_WRITE, 0, (2 << 20) - 4096, 8192), -EINVAL);
+	rig_free(r);
+}
+
+/* Small commits in a row: zeros are written ahead and never over a group. */
+static void zeroes_ahead(void)
+{
+	struct rig *r = rig_new(1 << 20, 64 << 20);
+	unsigned int i;
+
+	rig_param(r, MARS_K_LOGGER_SEGMENT, 16 << 20);
+	rig_on(r);
+	for (i = 0; i < 3000; i++) {
+		rig_start(r, XIO_WRITE, XIO_FUA, 4096 * exec_random(256), 4096);
+		if (i % 500 == 0)
+			rig_check_crash(r);
+	}
+	rig_idle(r);
+	CHECK(r->lg->cur->zeroed > r->lg->cur->cursor.offset);
+	CHECK_EQ(rig_do(r, XIO_WRITE, XIO_FUA, 0, XIO_MAX_IO), 0);
+	for (i = 0; i < 30; i++)
+		rig_start(r, XIO_WRITE, 0, 0, XIO_MAX_IO);
+	rig_idle(r);
+	rig_check_all(r);
+	rig_off(r, true);
+	rig_check_order(r);
+	rig_free(r);
+}
+
 int main(void)
 {
 	RUN(basics);
 	RUN(random_mix);
+	RUN(overlapping);
+	RUN(rotation);
+	RUN(rotation_steps);
+	RUN(off_while_rotating);
+	RUN(device_grows);
+	RUN(zeroes_ahead);
 	return test_done();
 }
