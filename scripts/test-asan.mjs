@@ -28,7 +28,7 @@ const run = spawnSync(
       MARS_NATIVE_BUILD: 'Debug',
       LD_PRELOAD: [library('libasan.so'), library('libubsan.so')].join(':'),
       ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
-      UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+      UBSAN_OPTIONS: process.env.UBSAN_OPTIONS ?? 'print_stacktrace=1:halt_on_error=1',
     },
   },
 );

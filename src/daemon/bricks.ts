@@ -97,17 +97,17 @@ export class Bricks {
 
   /** Switch off if need be, disconnect, and destroy once no request uses it any more. */
   async remove(name: string): Promise<void> {
-    const status = this.find(name);
-    if (!status) return;
-    if (!status.ledOff || status.button) await this.power(name, false);
     for (;;) {
+      const status = this.find(name);
+      if (!status) return;
       const gone = this.#nextGone(name);
       try {
+        if (!status.ledOff || status.button) await this.power(name, false);
         this.#engine.destroy(name);
         gone.cancel();
         return;
       } catch (error) {
-        if (!(error instanceof EngineError) || error.reason !== 'busy-users') {
+        if (!passesWithGone(error, this.find(name))) {
           gone.cancel();
           throw error;
         }
@@ -127,4 +127,10 @@ export class Bricks {
     });
     return { promise, cancel: stop };
   }
+}
+
+/** Refused only because requests on replaced routes still pass through the brick. */
+function passesWithGone(error: unknown, status: BrickStatus | undefined): boolean {
+  if (!(error instanceof EngineError) || !status) return false;
+  return status.button ? error.reason === 'not-now' : error.reason === 'busy-users';
 }

@@ -29,6 +29,8 @@ export interface Context {
   readonly cluster: Cluster;
   readonly publisher: Publisher;
   readonly timers: Timers;
+  /** have the members been heard since the start, or had their chance? */
+  readonly settled: () => boolean;
   readonly tuning: Tuning;
   /** unique random bytes as lower-case hex */
   readonly randomHex: (bytes: number) => string;

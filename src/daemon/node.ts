@@ -15,6 +15,8 @@ import { serveSync } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
 import { Resource } from './resource.js';
 
+/** After a start, how long members may take to be heard before a primary opens its device, ms. */
+const HEAR_MS = 5000;
 /** How often devices are measured, ms. */
 const MEASURE_MS = 2000;
 
@@ -24,8 +26,10 @@ export class Node {
   readonly #stop = new AbortController();
   readonly #loops: Promise<void>[] = [];
 
-  constructor(ctx: Context) {
-    this.#ctx = ctx;
+  #settled = false;
+
+  constructor(ctx: Omit<Context, 'settled'>) {
+    this.#ctx = { ...ctx, settled: () => this.#settled };
   }
 
   /** Restore everything the tree says, then follow it. */
@@ -40,8 +44,16 @@ export class Node {
     publisher.now({ [keys.nodeActual(host, 'alive')]: '1' });
     this.#look(tree.snapshot().list('resource-'));
     await cluster.start();
+    this.#ctx.timers.set(HEAR_MS, () => this.#settle());
     this.#onPeers();
     this.#measureAgain();
+  }
+
+  /** From now on it is assumed that no member holds a newer wish than the tree here. */
+  #settle(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    for (const resource of this.#resources.values()) resource.trigger();
   }
 
   /** Devices may be enlarged at any time; nothing tells. */
@@ -94,6 +106,7 @@ export class Node {
     for (const peer of this.#ctx.cluster.peers())
       changes[keys.peer(peer.host)] = peer.connected ? 'connected' : `unreachable:${peer.reason ?? 'peer-unreachable'}`;
     this.#write(changes);
+    if (this.#ctx.cluster.peers().every((p) => p.connected || p.reason !== undefined)) this.#settle();
     for (const resource of this.#resources.values()) resource.trigger();
   }
 

@@ -15,7 +15,7 @@ import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent, BrickStatus } from '../engine/types.js';
 import { asMarsError, type ReasonCode } from '../errors.js';
 import { forksOf, historyOf, sameLog, type Point } from '../strategy/history.js';
-import { decide, prevOf, type Goal, type LocalLog, type ResourceView } from '../strategy/resource.js';
+import { decide, prevOf, stepBack, type Goal, type LocalLog, type ResourceView } from '../strategy/resource.js';
 import { deletableLogs } from '../strategy/retention.js';
 import { formatPosition, formatVersion, keys, parseCount, parsePosition } from '../tree/catalogue.js';
 import { DELETED, type Changes } from '../tree/types.js';
@@ -154,6 +154,7 @@ export class Resource {
       snap: this.#ctx.tree.snapshot(),
       logs: this.store.list(),
       connected: new Set(connected.map((p) => p.host)),
+      settled: this.#ctx.settled(),
       primary: this.#primary !== undefined,
       applied: this.#position(),
     };
@@ -164,6 +165,7 @@ export class Resource {
   async #step(): Promise<void> {
     await this.#load();
     await this.#obeyRequests();
+    await this.#stepBack();
     const goal = decide(this.#view());
     this.#why = goal.mode === 'primary' ? 'ok' : goal.why;
     switch (goal.mode) {
@@ -175,6 +177,21 @@ export class Resource {
       case 'follow':
         return this.#follow(goal);
     }
+  }
+
+  /** Give up a log that was opened and never used, because history went on elsewhere. */
+  async #stepBack(): Promise<void> {
+    const point = stepBack(this.#view());
+    if (!point || !this.#applied) return;
+    await this.#stopReplay();
+    const empty = this.#applied;
+    this.#ctx.tree.write({
+      [keys.version(this.name, empty.number, this.#ctx.host)]: null,
+      [keys.replay(this.name, this.#ctx.host)]: formatPosition({ ...point, dirty: 0n }),
+    });
+    this.#ctx.publisher.drop(keys.resource(this.name));
+    this.#applied = point;
+    await this.store.remove(empty);
   }
 
   async #attach(): Promise<void> {

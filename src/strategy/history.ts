@@ -54,11 +54,17 @@ function point(v: { number: bigint; origin: string; pos: bigint; digest: string 
   return { number: v.number, origin: v.origin, pos: v.pos, digest: v.digest };
 }
 
-/** Newest link of a history. */
-export function tip(history: History): Link | undefined {
+/** Bytes of a log that holds nothing but its header. */
+export const EMPTY_LOG = 4096n;
+
+/**
+ * Newest point of a history. A log without a record is no history yet: whoever
+ * merely opened one has not gone beyond the end of the log before.
+ */
+export function tip(history: History): Point | undefined {
   let best: Link | undefined;
   for (const link of history.values()) if (!best || link.number > best.number) best = link;
-  return best;
+  return best?.prev && best.pos <= EMPTY_LOG ? best.prev : best;
 }
 
 /** What a history knows of log `number`; `closed` when a successor fixes its end. */

@@ -16,6 +16,7 @@ import { NONE, type Snapshot } from '../tree/types.js';
 import type { LogIdent } from '../engine/types.js';
 import {
   at,
+  EMPTY_LOG,
   historyOf,
   members,
   relate,
@@ -41,6 +42,8 @@ export interface ResourceView {
   readonly logs: readonly LocalLog[];
   /** members reachable right now */
   readonly connected: ReadonlySet<string>;
+  /** what the members know has been heard, or they had their chance */
+  readonly settled: boolean;
   /** the logger runs here */
   readonly primary: boolean;
   /** applied and flushed so far; absent when this replica holds no history */
@@ -115,6 +118,21 @@ export function syncRest(snap: Snapshot, resource: string, host: string): bigint
   return done >= size ? 0n : size - done;
 }
 
+/**
+ * What a replica that opened a log as primary but never wrote to it may fall
+ * back to when history went on elsewhere: the point where it opened it.
+ */
+export function stepBack(v: ResourceView): Point | undefined {
+  if (!v.applied || v.primary || v.applied.pos !== EMPTY_LOG || v.applied.origin !== v.me) return undefined;
+  const log = localLog(v, v.applied);
+  const prev = log?.end === EMPTY_LOG ? prevOf(log.ident) : undefined;
+  const primary = v.snap.value(keys.primary(v.resource));
+  if (!prev || !primary || primary === v.me) return undefined;
+  const next = historyOf(v.snap, v.resource, primary).get(v.applied.number);
+  const other = next && !sameLog(next, v.applied) && next.prev;
+  return other && sameLog(other, prev) && other.pos === prev.pos && other.digest === prev.digest ? prev : undefined;
+}
+
 /** See the file header. */
 export function decide(v: ResourceView): Goal {
   const { snap, resource, me } = v;
@@ -154,6 +172,8 @@ function decideFollow(v: ResourceView, designated: boolean): Goal {
   if (!designated) return wait(flag(v, 'allow-replay') ? 'ok' : 'replay-paused');
   if (apply && (v.applied === undefined || apply.end > v.applied.pos || apply.next)) return wait('recovering');
   if (!reachedSyncpos(snap, resource, me, v.applied)) return wait('not-consistent');
+  // After a start the newest wish may still be at a member: better late than two primaries.
+  if (!v.settled) return wait('hearing-peers');
   const obstacle = forced ? undefined : obstacleToOpen(v);
   if (obstacle) return wait(obstacle);
   return { mode: 'primary', open: openGoal(v) };
@@ -209,7 +229,8 @@ function forkWithLeaders(v: ResourceView, designated: boolean, forced: boolean):
   if (!v.applied || v.applied.pos === 0n || forced) return false;
   // A primary that continues its own log goes on with its own branch.
   if (designated && v.applied.origin === v.me) return false;
-  const mine: History = new Map([[v.applied.number, v.applied]]);
+  const own = historyOf(v.snap, v.resource, v.me).get(v.applied.number);
+  const mine: History = new Map([[v.applied.number, { ...v.applied, ...(own?.prev && { prev: own.prev }) }]]);
   const primary = v.snap.value(keys.primary(v.resource));
   return leaders(v, designated).some((h) => {
     const active = v.snap.value(keys.actual(v.resource, h, 'is-primary')) === '1';
@@ -248,16 +269,16 @@ const localLog = (v: ResourceView, ref: LogRef): LocalLog | undefined => v.logs.
 function applyGoal(v: ResourceView): ApplyGoal | undefined {
   const designated = v.snap.value(keys.primary(v.resource)) === v.me;
   if (!v.applied) return undefined;
-  const log = localLog(v, v.applied);
-  if (!log) return undefined;
-  const closer = closerOf(v, log, designated);
-  const end = closer && closer.end.pos < log.end ? closer.end.pos : log.end;
+  const ref = { number: v.applied.number, origin: v.applied.origin };
+  const closer = closerOf(v, ref, designated);
   const complete =
     closer !== undefined &&
     v.applied.pos === closer.end.pos &&
     sameDigest(v.applied.digest, closer.end.digest);
-  const ref = { number: log.number, origin: log.origin };
-  return complete && closer.local ? { log: ref, end, next: closer.local } : { log: ref, end };
+  if (complete && closer.local) return { log: ref, end: v.applied.pos, next: closer.local };
+  const have = localLog(v, ref)?.end;
+  if (have === undefined) return undefined;
+  return { log: ref, end: closer && closer.end.pos < have ? closer.end.pos : have };
 }
 
 /** Walk from the applied log to the first one that is not complete here. */

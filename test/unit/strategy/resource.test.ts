@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { LogIdent } from '../../../src/engine/types.js';
 import type { Point } from '../../../src/strategy/history.js';
-import { decide, type LocalLog, type ResourceView } from '../../../src/strategy/resource.js';
+import { decide, stepBack, type LocalLog, type ResourceView } from '../../../src/strategy/resource.js';
 import { deletableLogs } from '../../../src/strategy/retention.js';
 import { formatPosition, formatVersion, keys, type Switch } from '../../../src/tree/catalogue.js';
 import { snapshotOf } from '../../support/snapshot.js';
@@ -65,6 +65,7 @@ function view(me: string, values: Record<string, string>, rest: Partial<Resource
     snap: snapshotOf(values),
     logs: [],
     connected: new Set(['a', 'b']),
+    settled: true,
     primary: false,
     applied: undefined,
     ...rest,
@@ -125,6 +126,26 @@ test('a handover waits until the old primary is gone and everything is applied',
   t.like(decide(view('b', stopped, rest)), { mode: 'primary', open: { number: 2n, prev: end } });
   const longer = { ...stopped, ...version('a', at(1, 'a', 12288)) };
   t.like(decide(view('b', longer, rest)), { mode: 'follow', why: 'fetching', fetch: { from: 8192n } });
+});
+
+test('after a start nobody becomes primary before the members were heard', (t) => {
+  const end = at(1, 'a', 8192);
+  const goal = decide(view('a', base('a'), { logs: [local(end)], applied: end, settled: false }));
+  t.like(goal, { mode: 'follow', why: 'hearing-peers' });
+});
+
+test('a log that was opened but never written to is given up when history went on elsewhere', (t) => {
+  const one = at(1, 'a', 8192);
+  const empty = at(2, 'a', 4096);
+  const values = { ...base('b'), ...version('a', empty, one), ...version('b', at(2, 'b', 8192), one) };
+  const logs = [local(one), local(empty, one)];
+  const state = view('a', values, { logs, applied: empty });
+  t.deepEqual(stepBack(state), one);
+  t.like(decide(state), { why: 'ok' });
+  const used = at(2, 'a', 8192);
+  const written = view('a', { ...values, ...version('a', used, one) }, { logs: [local(one), local(used, one)], applied: used });
+  t.is(stepBack(written), undefined);
+  t.like(decide(written), { why: 'split-brain' });
 });
 
 test('a forced switch does not wait for the old primary', (t) => {

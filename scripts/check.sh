@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What every commit must pass: types, lint, formatting, licence lines, docs up to date.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+sources() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r f; do [ -f "$f" ] && echo "$f"; done; }
+
+missing=$(sources '*.c' '*.h' '*.cc' '*.ts' '*.sh' '*.mjs' '*.mk' Makefile binding.gyp | xargs grep -L 'SPDX-License-Identifier: GPL-2.0-or-later' || true)
+[ -z "$missing" ] || { echo "no licence line:" $missing >&2; exit 1; }
+
+node_modules/.bin/tsc -p tsconfig.json --noEmit
+node_modules/.bin/eslint .
+node_modules/.bin/prettier --check --log-level warn .
+
+# The kernel part includes kernel headers and its own only.
+foreign=$(grep -nE '^#include <' kernel/core/*.[ch] kernel/bricks/*.[ch] | grep -vE '<(linux|asm|crypto)/' || true)
+[ -z "$foreign" ] || { echo "not a kernel header:" >&2; echo "$foreign" >&2; exit 1; }
+
+echo "check passed"

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** The main job: what is written at the primary arrives at the replicas, across stops and kills. */
+import test from 'ava';
+import { block, BLOCK, compareImages, image, makeLab, onDevice, R, sum, textOf } from './support.js';
+
+test('a write at the primary arrives at two replicas', async (t) => {
+  const lab = await makeLab(t, { nodes: ['a', 'b', 'c'] });
+  const a = lab.node('a');
+  await onDevice(a, async (device) => {
+    await device.write(0, block('first'));
+    await device.write(5 * BLOCK, block('second'));
+    await device.trim(8 * BLOCK, 4 * BLOCK);
+    await device.flush();
+  });
+  await compareImages(t, lab, a);
+  t.not(await sum(image(lab, a)), await sum('/dev/null'));
+});
+
+test('what was there before joining arrives by sync, what comes meanwhile by log', async (t) => {
+  const lab = await makeLab(t, { join: [] });
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  const device = await a.open(R);
+  for (let i = 0; i < 256; i++) await device.write(i * BLOCK, block(`before ${i}`));
+  await device.flush();
+  const joined = b.marsadm(['join-resource', R, image(lab, b)]).then(() => b.marsadm(['wait-resource', R, 'uptodate']));
+  for (let i = 0; i < 256; i++) await device.write(i * 3 * BLOCK, block(`meanwhile ${i}`));
+  await device.flush();
+  await joined;
+  await device.write(7 * BLOCK, block('after'));
+  await device.close();
+  await compareImages(t, lab, a);
+});
+
+test('a primary that is killed comes back with everything that was flushed', async (t) => {
+  const lab = await makeLab(t);
+  const a = lab.node('a');
+  const device = await a.open(R);
+  for (let i = 0; i < 64; i++) await device.write(i * BLOCK, block(`kept ${i}`));
+  await device.flush();
+  await a.kill();
+  device.destroy();
+  await a.start();
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  await onDevice(a, async (again) => {
+    for (let i = 0; i < 64; i++) t.is(textOf(await again.read(i * BLOCK, BLOCK)), `kept ${i}`);
+    await again.write(0, block('after the crash'));
+  });
+  await compareImages(t, lab, a);
+});
+
+test('a replica that is killed goes on where it was', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('one')));
+  await b.kill();
+  await onDevice(a, (d) => d.write(BLOCK, block('two')));
+  await b.start();
+  await compareImages(t, lab, a);
+});
+
+test('an orderly stop and start of everything changes nothing', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('one')));
+  t.is(await a.stop(), 0);
+  t.is(await b.stop(), 0);
+  await b.start();
+  await a.start();
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'one');
+  await compareImages(t, lab, a);
+});
+
+test('a planned handover moves the device and loses nothing', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('by a')));
+  await b.marsadm(['primary', R]);
+  t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
+  await onDevice(b, async (d) => {
+    t.is(textOf(await d.read(0, BLOCK)), 'by a');
+    await d.write(BLOCK, block('by b'));
+  });
+  await a.marsadm(['wait-cluster']);
+  await a.marsadm(['primary', R]);
+  t.is(textOf(await onDevice(a, (d) => d.read(BLOCK, BLOCK))), 'by b');
+  await compareImages(t, lab, a);
+});
+
+test('logs are rotated while writing, followed, and deleted when nobody needs them', async (t) => {
+  const lab = await makeLab(t);
+  const a = lab.node('a');
+  const device = await a.open(R);
+  for (let round = 0; round < 4; round++) {
+    for (let i = 0; i < 32; i++) await device.write(i * BLOCK, block(`round ${round} ${i}`));
+    await a.marsadm(['log-rotate', R]);
+  }
+  await device.close();
+  await a.waitLink(`resource-${R}/replay-b`, (v) => v?.startsWith('log-000000005-a') ?? false);
+  await compareImages(t, lab, a);
+});
