@@ -328,7 +328,7 @@ static int switch_check(struct mars_brick *brick, bool on, enum mars_reason *rea
 			if (!brick_is_off(upper->brick))
 				return mars_refuse(reason, MARS_R_BUSY_USERS);
 		/* Requests born before a rewiring may still be on their way here. */
-		return brick->retiring ? mars_refuse(reason, MARS_R_BUSY_USERS) : 0;
+		return brick->retiring ? mars_refuse(reason, MARS_R_NOT_NOW) : 0;
 	}
 	if (!mars_leds_read(brick).off)
 		return mars_refuse(reason, MARS_R_NOT_NOW);

@@ -172,9 +172,9 @@ int mars_brick_disconnect(const char *name, unsigned int input,
  * mars_brick_switch - press the button
  *
  * On: every connected lower brick must be on, and the brick fully off before.
- * Off: every brick directly above must be fully off, and no replaced route may lead
- * through the brick (MARS_EV_GONE tells when the last one is released), so requests in
- * flight are not cut off.  Pressing the button again is a no-op.
+ * Off: every brick directly above must be fully off (else MARS_R_BUSY_USERS), and no
+ * request may be in flight on a replaced route through the brick (else MARS_R_NOT_NOW;
+ * MARS_EV_GONE tells when the last one has passed).  Pressing it again is a no-op.
  */
 int mars_brick_switch(const char *name, bool on, enum mars_reason *reason);
 /** mars_brick_set - @text must have a NUL behind @len bytes */

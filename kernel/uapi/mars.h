@@ -65,7 +65,8 @@ enum mars_reason {
 	MARS_R_BELOW_OFF	= 16,	/* a brick below is not on */
 	MARS_R_NO_KEY		= 17,	/* the type has no such parameter */
 	MARS_R_BAD_VALUE	= 18,	/* parameter out of range */
-	MARS_R_NOT_NOW		= 19,	/* parameter can't change in this state */
+	MARS_R_NOT_NOW		= 19,	/* can't change in this state; switching off: requests
+					 * on replaced routes still pass, try after EV_GONE */
 	MARS_R_NO_MEMORY	= 20,
 	MARS_R_IO		= 21,	/* the lower layer failed; errno says how */
 	MARS_R_IN_USE		= 22,	/* file or device is exclusively held elsewhere */

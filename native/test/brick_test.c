@@ -212,7 +212,7 @@ static void in_flight_keeps_its_route(void)
 	connect("hold", 0, "m2");
 	exec_drain();
 	CHECK_EQ(m1->users, 1);		/* the old route of src, held by the request */
-	CHECK_REFUSED(mars_brick_switch("m1", false, &reason), MARS_R_BUSY_USERS);
+	CHECK_REFUSED(mars_brick_switch("m1", false, &reason), MARS_R_NOT_NOW);
 	CHECK_EQ(m2->users, 3);
 	while (mars_event_next(&st))
 		;

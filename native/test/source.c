@@ -151,6 +151,12 @@ static void events_forget(void)
 		;
 }
 
+void source_wait_event(void)
+{
+	events_wait();
+	events_forget();
+}
+
 void brick_create(const char *type, const char *name)
 {
 	enum mars_reason reason;
@@ -176,7 +182,7 @@ void brick_off(const char *name)
 	for (;;) {
 		events_forget();
 		err = mars_brick_switch(name, false, &reason);
-		if (!err || reason != MARS_R_BUSY_USERS)
+		if (!err || reason != MARS_R_NOT_NOW)
 			break;
 		events_wait();
 	}
