@@ -9,6 +9,7 @@
  * Prints "ready" when the socket accepts clients.  SIGTERM or SIGINT: go off and
  * leave with 0; clients that are still connected make that fail (exit code 1).
  */
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 
 #include "core/brick.h"
 #include "engine/engine.h"
+
+static sem_t event;
 
 static void check(int err, const char *what, enum mars_reason reason)
 {
@@ -28,29 +31,49 @@ static void check(int err, const char *what, enum mars_reason reason)
 static void create(const char *type, const char *name)
 {
 	enum mars_reason reason = MARS_R_NONE;
+	int err = mars_brick_create(type, name, &reason);
 
-	check(mars_brick_create(type, name, &reason), name, reason);
+	check(err, name, reason);
 }
 
 static void set(const char *name, u32 key, u64 value, const char *text, size_t len)
 {
 	enum mars_reason reason = MARS_R_NONE;
+	int err = mars_brick_set(name, key, value, text, len, &reason);
 
-	check(mars_brick_set(name, key, value, text, len, &reason), name, reason);
+	check(err, name, reason);
 }
 
 static void wire(const char *name, unsigned int input, const char *to)
 {
 	enum mars_reason reason = MARS_R_NONE;
+	int err = mars_brick_connect(name, input, to, &reason);
 
-	check(mars_brick_connect(name, input, to, &reason), name, reason);
+	check(err, name, reason);
 }
 
+static void happened(void)
+{
+	sem_post(&event);
+}
+
+/* Press the button and wait for the light. */
 static void on(const char *name)
 {
+	struct mars_ctl_status st;
 	enum mars_reason reason = MARS_R_NONE;
+	int err = mars_brick_switch(name, true, &reason);
 
-	check(mars_brick_switch(name, true, &reason), name, reason);
+	check(err, name, reason);
+	for (;;) {
+		while (mars_event_next(&st))
+			;
+		check(mars_brick_status(name, &st, &reason), name, reason);
+		if (st.led_on)
+			return;
+		while (sem_wait(&event))
+			;
+	}
 }
 
 static void file(const char *name, const char *path, u64 flags, u64 size)
@@ -81,9 +104,9 @@ static void logger(const char *data, const char *log, u64 size)
 
 int main(int argc, char **argv)
 {
-	enum mars_reason reason;
+	enum mars_reason reason = MARS_R_NONE;
 	sigset_t signals;
-	int sig;
+	int sig, err;
 
 	if (argc < 5) {
 		fprintf(stderr, "usage: see the head of nbd_serve.c\n");
@@ -94,6 +117,8 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
+	sem_init(&event, 0, 0);
+	mars_event_hook = happened;
 	check(mars_engine_init(EXEC_THREADED, 0, 1), "engine", MARS_R_NONE);
 	if (!strcmp(argv[3], "mem")) {
 		create("mem", "disk");
@@ -116,6 +141,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 
 	sigwait(&signals, &sig);
-	check(mars_brick_switch("nbd", false, &reason), "switching off", reason);
+	err = mars_brick_switch("nbd", false, &reason);
+	check(err, "switching off", reason);
 	return mars_engine_exit() ? 1 : 0;
 }

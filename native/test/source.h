@@ -49,6 +49,13 @@ void brick_set_text(const char *name, u32 key, const char *text);
 void brick_set_value(const char *name, u32 key, u64 value);
 /** brick_wait_off - until led_off is lit; steps the simulation or waits for events */
 void brick_wait_off(const char *name);
+/**
+ * source_wait_event - wait for something to happen in the engine
+ *
+ * Nothing is missed that happened since the last call of this or of a brick_
+ * function: check a condition, and call this as long as it is false.
+ */
+void source_wait_event(void);
 /** brick_status - current status */
 struct mars_ctl_status brick_status(const char *name);
 
