@@ -15,7 +15,7 @@
     'cflags': ['-fvisibility=hidden', '-Wall', '-Wextra', '-Wno-unused-parameter'],
     'cflags_c': ['-std=gnu11', '-Werror=implicit-function-declaration'],
     'cflags_cc': ['-std=gnu++17', '-fvisibility-inlines-hidden'],
-    'ldflags': ['-Wl,-z,nodelete', '-pthread'],
+    'ldflags': ['-Wl,-z,nodelete,-z,now', '-pthread'],
     'configurations': {
       'Release': {
         'cflags': ['-O2', '-g1'],

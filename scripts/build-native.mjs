@@ -25,7 +25,10 @@ const stampFile = join(root, 'build', 'native.stamp');
 function nodeGyp(command, args) {
   const prefix = dirname(dirname(realpathSync(process.execPath)));
   const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
-  const run = spawnSync(process.execPath, [gyp, command, ...headers, ...args], { cwd: root, stdio: 'inherit' });
+  const run = spawnSync(process.execPath, [gyp, command, ...headers, ...args], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   if (run.status !== 0) process.exit(run.status ?? 1);
 }
 

@@ -259,7 +259,10 @@ export function decodeStatus(bytes: Buffer): BrickStatus | undefined {
   const type = BRICK_TYPES.find((t) => t === word);
   const state = STATE_WORDS[b.u8(AT['mars_ctl_status.state'])];
   if (!type || !state)
-    throw new EngineError({ message: `brick ${name} is of unknown type or state (${word})`, code: 'ENGINE_MISMATCH' });
+    throw new EngineError({
+      message: `brick ${name} is of unknown type or state (${word})`,
+      code: 'ENGINE_MISMATCH',
+    });
   const values = Array.from({ length: b.u32(AT['mars_ctl_status.nr_val']) }, (_, i) =>
     b.u64(AT['mars_ctl_status.val'] + 8 * i),
   );
@@ -352,7 +355,9 @@ export function decodeCursor(bytes: Uint8Array): LogCursor {
     sequence: b.u64(AT['mars_log_cursor.sequence']),
     lamport: b.u64(AT['mars_log_cursor.lamport']),
     salt: b.hex(AT['mars_log_cursor.salt'], 16),
-    digest: b.u8(AT['mars_log_cursor.digest_known']) ? b.hex(AT['mars_log_cursor.digest'], DIGEST) : undefined,
+    digest: b.u8(AT['mars_log_cursor.digest_known'])
+      ? b.hex(AT['mars_log_cursor.digest'], DIGEST)
+      : undefined,
     deviceSize: b.u64(AT['mars_log_cursor.device_size']),
   };
 }

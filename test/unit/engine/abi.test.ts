@@ -9,7 +9,15 @@ import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { COUNTERS } from '../../../src/engine/counters.js';
 import { EngineError } from '../../../src/engine/errors.js';
-import { EVENT_WORDS, FILE_FLAGS, PARAMS, REASON_TEXTS, REASON_WORDS, STATE_WORDS, VERBS } from '../../../src/engine/keys.js';
+import {
+  EVENT_WORDS,
+  FILE_FLAGS,
+  PARAMS,
+  REASON_TEXTS,
+  REASON_WORDS,
+  STATE_WORDS,
+  VERBS,
+} from '../../../src/engine/keys.js';
 import { VERDICTS } from '../../../src/engine/logscan.js';
 import {
   AT,
@@ -51,7 +59,8 @@ function members(header: string, name: string, prefix: string): [string, number]
 }
 
 const dashed = (word: string): string => word.toLowerCase().replaceAll('_', '-');
-const camel = (word: string): string => word.toLowerCase().replace(/_(.)/g, (_, c: string) => c.toUpperCase());
+const camel = (word: string): string =>
+  word.toLowerCase().replace(/_(.)/g, (_, c: string) => c.toUpperCase());
 
 test('every verb has its number', (t) => {
   t.deepEqual(
@@ -160,6 +169,10 @@ test('what does not fit into a structure is refused before any call', (t) => {
 
 test('another layout than ours is refused with a name', (t) => {
   t.notThrows(() => checkLayout({ ...AT }));
-  t.throws(() => checkLayout({ ...AT, mars_ctl_set: 1192 }), { instanceOf: EngineError, code: 'ENGINE_MISMATCH', message: /mars_ctl_set/ });
+  t.throws(() => checkLayout({ ...AT, mars_ctl_set: 1192 }), {
+    instanceOf: EngineError,
+    code: 'ENGINE_MISMATCH',
+    message: /mars_ctl_set/,
+  });
   t.throws(() => checkLayout({}), { code: 'ENGINE_MISMATCH' });
 });

@@ -22,7 +22,11 @@ async function mem(): Promise<string> {
   return name;
 }
 
-function refused(t: { throws: (fn: () => void, e: object) => unknown }, reason: string, fn: () => void): void {
+function refused(
+  t: { throws: (fn: () => void, e: object) => unknown },
+  reason: string,
+  fn: () => void,
+): void {
   t.throws(fn, { instanceOf: EngineError, message: new RegExp(`\\(${reason}, E[A-Z]+\\)$`) });
 }
 
@@ -35,7 +39,14 @@ test('version tells what it is', (t) => {
 
 test('a brick lives from create to destroy', async (t) => {
   engine.create('mem', 'life');
-  t.like(engine.status('life'), { name: 'life', type: 'mem', button: false, ledOn: false, ledOff: true, state: 'ok' });
+  t.like(engine.status('life'), {
+    name: 'life',
+    type: 'mem',
+    button: false,
+    ledOn: false,
+    ledOff: true,
+    state: 'ok',
+  });
   engine.set('life', 'mem.size', { value: 65536n });
   engine.switch('life', true);
   const on = await until(engine, 'life', (s) => s.ledOn);
@@ -128,14 +139,26 @@ test('structures of the wrong size, version or verb do not get through', (t) => 
     const rc = raw.control(bytes);
     return [rc, bytes.length >= 16 ? REASON_WORDS[bytes.readUInt32LE(AT['mars_ctl_hdr.reason'])] : undefined];
   };
-  t.deepEqual(call((b) => b), [0, 'none']);
-  t.deepEqual(call((b) => b.subarray(0, 8)), [-22, undefined]);
-  t.deepEqual(call((b) => b.subarray(0, 0)), [-22, undefined]);
+  t.deepEqual(
+    call((b) => b),
+    [0, 'none'],
+  );
+  t.deepEqual(
+    call((b) => b.subarray(0, 8)),
+    [-22, undefined],
+  );
+  t.deepEqual(
+    call((b) => b.subarray(0, 0)),
+    [-22, undefined],
+  );
   t.is(call((b) => b.subarray(0, 24))[1], 'bad-size');
   t.is(call((b) => Buffer.concat([b, Buffer.alloc(100_000)]))[1], 'bad-size');
   t.is(call((b) => (b.writeUInt16LE(99, AT['mars_ctl_hdr.version']), b))[1], 'bad-version');
   t.is(call((b) => (b.writeUInt16LE(0, AT['mars_ctl_hdr.verb']), b))[1], 'bad-verb');
-  t.is(call((b) => (b.writeUInt16LE(Object.keys(VERBS).length + 1, AT['mars_ctl_hdr.verb']), b))[1], 'bad-verb');
+  t.is(
+    call((b) => (b.writeUInt16LE(Object.keys(VERBS).length + 1, AT['mars_ctl_hdr.verb']), b))[1],
+    'bad-verb',
+  );
   t.is(call((b) => (b.writeUInt32LE(1, AT['mars_ctl_hdr.flags']), b))[1], 'bad-flags');
   // A buffer that starts at an odd address is as good as any.
   const odd = Buffer.alloc(AT.mars_ctl_version + 1).subarray(1);

@@ -2,11 +2,27 @@
 /** Link times, locks and the readiness datagram against the real system. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { flock, linkInfo, notifyReady, readLinks, setLinkTime, syncDir } from '../../../src/engine/linktime.js';
+import {
+  flock,
+  linkInfo,
+  notifyReady,
+  readLinks,
+  setLinkTime,
+  syncDir,
+} from '../../../src/engine/linktime.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'mars-links-'));
 test.after.always(() => rmSync(dir, { recursive: true, force: true }));
@@ -71,9 +87,18 @@ test('readLinks gives links and folders, and nothing else', (t) => {
 
 test('failures name errno, call and path', (t) => {
   const path = join(dir, 'nowhere', 'x');
-  t.like(t.throws(() => setLinkTime(path, 1n)), { code: 'ENOENT', errno: -2, syscall: 'utimensat', path });
-  t.like(t.throws(() => readLinks(path)), { code: 'ENOENT', syscall: 'opendir', path });
-  t.like(t.throws(() => syncDir(path)), { code: 'ENOENT', syscall: 'open', path });
+  t.like(
+    t.throws(() => setLinkTime(path, 1n)),
+    { code: 'ENOENT', errno: -2, syscall: 'utimensat', path },
+  );
+  t.like(
+    t.throws(() => readLinks(path)),
+    { code: 'ENOENT', syscall: 'opendir', path },
+  );
+  t.like(
+    t.throws(() => syncDir(path)),
+    { code: 'ENOENT', syscall: 'open', path },
+  );
   t.throws(() => setLinkTime('a\0b', 1n), { instanceOf: TypeError });
   t.throws(() => setLinkTime(path, 1n << 64n), { instanceOf: TypeError });
   t.notThrows(() => syncDir(dir));
@@ -111,12 +136,18 @@ test('a lock falls with the process that held it', async (t) => {
 });
 
 test('a lock on what is no open file is refused', (t) => {
-  t.like(t.throws(() => flock(9999, 'shared')), { code: 'EBADF', syscall: 'flock' });
+  t.like(
+    t.throws(() => flock(9999, 'shared')),
+    { code: 'EBADF', syscall: 'flock' },
+  );
 });
 
 test('readiness is told to whoever listens, and to nobody else', async (t) => {
   t.false(notifyReady('READY=1', undefined));
-  t.like(t.throws(() => notifyReady('READY=1', join(dir, 'nobody'))), { code: 'ENOENT' });
+  t.like(
+    t.throws(() => notifyReady('READY=1', join(dir, 'nobody'))),
+    { code: 'ENOENT' },
+  );
   const path = join(dir, 'notify');
   const script = `import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(${JSON.stringify(path)})
 print("up", flush=True); print(s.recv(100).decode(), flush=True)`;

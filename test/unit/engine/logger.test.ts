@@ -87,12 +87,22 @@ test.serial('what a client writes is logged, scanned, rotated, replayed', async 
   engine.set('r/logger', 'logger.rotate', { ident: ident(2n, '2'), value: 2n });
   await until(engine, 'r/logger', (s) => s.val['number'] === 2n);
   await io('write -P 5 3m 256k', 'flush');
-  const last = await until(engine, 'r/logger', (s) => s.val['durableNumber'] === 2n && s.val['durable'] === s.val['pos']);
+  const last = await until(
+    engine,
+    'r/logger',
+    (s) => s.val['durableNumber'] === 2n && s.val['durable'] === s.val['pos'],
+  );
   t.is(last.val['prevEnd'], more.end);
   t.is(last.digest2, more.digest);
   const second = await scanLogFile(log2);
   t.like(second, { verdict: 'clean-end', end: last.val['durable'], digest: last.digest });
-  t.like(second.ident, { number: 2n, prevNumber: 1n, prevOrigin: 'hosta', prevLength: more.end, prevDigest: more.digest });
+  t.like(second.ident, {
+    number: 2n,
+    prevNumber: 1n,
+    prevOrigin: 'hosta',
+    prevLength: more.end,
+    prevDigest: more.digest,
+  });
 
   // A planned stop leaves nothing dirty.
   await until(engine, 'r/nbd', (s) => s.val['clients'] === 0n);
@@ -145,8 +155,25 @@ test.serial('a long log is verified the same by file and by stream', async (t) =
   engine.connect('l/nbd', 0, 'l/logger');
   for (const name of ['l/data', 'l/log', 'l/logger', 'l/nbd']) await power(engine, name, true);
   const sock = `nbd+unix:///?socket=${join(dir, 'sock')}`;
-  for (const [size, count] of [['4096', '3000'], ['65536', '400'], ['1048576', '40'], ['512', '500']] as const) {
-    const bench = await run('qemu-img', ['bench', '-w', '-f', 'raw', '-d', '16', '-s', size, '-c', count, sock]);
+  for (const [size, count] of [
+    ['4096', '3000'],
+    ['65536', '400'],
+    ['1048576', '40'],
+    ['512', '500'],
+  ] as const) {
+    const bench = await run('qemu-img', [
+      'bench',
+      '-w',
+      '-f',
+      'raw',
+      '-d',
+      '16',
+      '-s',
+      size,
+      '-c',
+      count,
+      sock,
+    ]);
     t.is(bench.code, 0, bench.output);
   }
   await io('flush');

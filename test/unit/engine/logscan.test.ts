@@ -85,7 +85,11 @@ test('zeros behind the last group end it for good', async (t) => {
   const whole = await scanLogFile(FIRST);
   const scanner = new LogScanner();
   t.is(scanner.push(first).verdict, 'clean-end');
-  t.like(scanner.push(second.subarray(BLOCK)), { verdict: 'clean-end', end: whole.end, digest: whole.digest });
+  t.like(scanner.push(second.subarray(BLOCK)), {
+    verdict: 'clean-end',
+    end: whole.end,
+    digest: whole.digest,
+  });
 });
 
 test('a scan goes on from any group, in memory and on disk', async (t) => {
@@ -168,7 +172,12 @@ test('a header of another log than expected is refused', async (t) => {
   };
   t.is((await scanLogFile(FIRST, { expect })).verdict, 'clean-end');
   t.is((await scanLogFile(FIRST, { expect: any })).verdict, 'clean-end');
-  for (const wrong of [{ cluster: '1'.repeat(32) }, { number: 9n }, { origin: 'other' }, { salt: '2'.repeat(32) }])
+  for (const wrong of [
+    { cluster: '1'.repeat(32) },
+    { number: 9n },
+    { origin: 'other' },
+    { salt: '2'.repeat(32) },
+  ])
     t.like(await scanLogFile(FIRST, { expect: { ...any, ...wrong } }), { verdict: 'bad-ident', end: 0n });
   t.like(new LogScanner({ expect }).push(second), { verdict: 'bad-ident', ident: undefined });
 });

@@ -127,7 +127,7 @@ test('a process may end in the middle of writing', async (t) => {
     await power(engine, 'disk', true);
     await power(engine, 'export', true);
     const writer = spawn('qemu-img', ['bench', '-w', '-f', 'raw', '-c', '1000000', '-d', '16', '-s', '4096',
-      'nbd+unix:///?socket=' + dir + '/sock'], { stdio: 'ignore' });
+      'nbd+unix:///?socket=' + dir + '/sock'], { stdio: 'ignore', env: { PATH: process.env.PATH } });
     await until(engine, 'export', (s) => s.val.clients > 0n);
     while (engine.status('export').val.writes < 100n) await new Promise((r) => setImmediate(r));
     console.log('writing');

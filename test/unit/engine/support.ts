@@ -83,7 +83,13 @@ export function runModule(text: string): Promise<ChildResult> {
 
 export function run(command: string, args: readonly string[]): Promise<ChildResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // The sanitisers' library is for Node with our addon, not for other programs.
+    const { LD_PRELOAD: preload, ...env } = process.env;
+    const own = command === process.execPath && preload !== undefined;
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: own ? { ...env, LD_PRELOAD: preload } : env,
+    });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
