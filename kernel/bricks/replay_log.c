@@ -51,7 +51,9 @@ int replay_window_alloc(struct replay *r)
 	r->ring = r->window + REPLAY_HEAD;
 	for (i = 0; i < REPLAY_BLOCKS; i++) {
 		block = r->window + (size_t)i * MARS_LOG_BLOCK;
-		bvec_set_page(&r->vec[i], page_of(block), MARS_LOG_BLOCK, offset_in_page(block));
+		r->vec[i].bv_page = page_of(block);
+		r->vec[i].bv_len = MARS_LOG_BLOCK;
+		r->vec[i].bv_offset = offset_in_page(block);
 	}
 	return 0;
 }
