@@ -10,7 +10,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import process from 'node:process';
-import { ClusterNode } from '../cluster/cluster.js';
+import { openCluster } from '../cluster/cluster.js';
 import { EmbeddedEngine } from '../engine/engine.js';
 import { EngineError } from '../engine/errors.js';
 import { flock, notifyReady } from '../engine/linktime.js';
@@ -58,7 +58,7 @@ async function serve(options: DaemonOptions, stop: Promise<string>): Promise<voi
   try {
     if (tree.snapshot().value(keys.ip(host)) === undefined) throw new MarsError('no-cluster', { found: dir });
     const engine = startEngine();
-    const cluster = new ClusterNode({ tree, log: say });
+    const cluster = openCluster({ tree, report: (note) => say(`${note.kind} ${note.host}: ${note.text}`) });
     const publisher = new Publisher(tree, systemTimers, (error) => say(`cannot write the tree: ${String(error)}`));
     const node = new Node({
       dir,

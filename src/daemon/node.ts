@@ -8,7 +8,7 @@
 import type { BrickEvent } from '../engine/types.js';
 import type { FrameStream, JsonObject } from '../cluster/types.js';
 import { keyResource, keys } from '../tree/catalogue.js';
-import type { Changes, Entry } from '../tree/types.js';
+import type { Entry } from '../tree/types.js';
 import { LogRequest, SyncRequest } from '../transfer/messages.js';
 import { shipLog } from '../transfer/logship.js';
 import { serveSync } from '../transfer/syncsource.js';
@@ -41,12 +41,18 @@ export class Node {
     cluster.onPeerChange(() => this.#onPeers());
     cluster.serve('log', (stream, params) => this.#serveLog(stream, params));
     cluster.serve('sync', (stream, params) => this.#serveSync(stream, params));
-    publisher.now({ [keys.nodeActual(host, 'alive')]: '1' });
+    publisher.now({ ...this.#forgetPeers(), [keys.nodeActual(host, 'alive')]: '1' });
     this.#look(tree.snapshot().list('resource-'));
     await cluster.start();
     this.#ctx.timers.set(HEAR_MS, () => this.#settle());
     this.#onPeers();
     this.#measureAgain();
+  }
+
+  /** What the last run knew of links is no longer true. */
+  #forgetPeers(): Record<string, string> {
+    const known = this.#ctx.tree.snapshot().list(keys.peer(''));
+    return Object.fromEntries(known.map((e) => [e.key, 'unreachable:peer-unreachable']));
   }
 
   /** From now on it is assumed that no member holds a newer wish than the tree here. */
@@ -102,20 +108,8 @@ export class Node {
   }
 
   #onPeers(): void {
-    const changes: Record<string, string> = {};
-    for (const peer of this.#ctx.cluster.peers())
-      changes[keys.peer(peer.host)] = peer.connected ? 'connected' : `unreachable:${peer.reason ?? 'peer-unreachable'}`;
-    this.#write(changes);
     if (this.#ctx.cluster.peers().every((p) => p.connected || p.reason !== undefined)) this.#settle();
     for (const resource of this.#resources.values()) resource.trigger();
-  }
-
-  #write(changes: Changes): void {
-    try {
-      this.#ctx.publisher.now(changes);
-    } catch (error) {
-      this.#ctx.log(`cannot write the tree: ${String(error)}`);
-    }
   }
 
   // ---- what members may ask ----
