@@ -74,6 +74,8 @@ export class TreeCluster implements Cluster {
   readonly #streams = new Map<string, Set<SocketStream>>();
   /** certificate (base64) to member; rebuilt when the list changes */
   #members = new Map<string, string>();
+  /** this host was taken from the list */
+  #left = false;
   #self: Self | undefined;
   #listener: Listener | undefined;
   #collector: Collector | undefined;
@@ -108,7 +110,9 @@ export class TreeCluster implements Cluster {
     this.#unsubscribe = this.#tree.subscribe((entries) => {
       this.#changed(entries);
     });
-    this.#tree.write({ [keys.nodeActual(this.#me, 'protocol')]: `${this.#protocol.min}-${this.#protocol.max}` });
+    this.#tree.write({
+      [keys.nodeActual(this.#me, 'protocol')]: `${this.#protocol.min}-${this.#protocol.max}`,
+    });
     this.#answerBarriers(snap.list(BARRIER));
     this.#followMembers();
   }
@@ -116,9 +120,11 @@ export class TreeCluster implements Cluster {
   async close(): Promise<void> {
     this.#unsubscribe();
     this.#collector?.close();
-    for (const link of this.#links.values()) link.stop(new ClusterError('peer-unreachable', 'this host stops'));
+    for (const link of this.#links.values())
+      link.stop(new ClusterError('peer-unreachable', 'this host stops'));
     this.#links.clear();
-    for (const host of [...this.#streams.keys()]) this.#cut(host, new ClusterError('stream-broken', 'this host stops'));
+    for (const host of [...this.#streams.keys()])
+      this.#cut(host, new ClusterError('stream-broken', 'this host stops'));
     await this.#listener?.close();
   }
 
@@ -145,7 +151,12 @@ export class TreeCluster implements Cluster {
 
   // ---- streams ----
 
-  async #dial(peer: string, purpose: string, params: JsonObject, signal?: AbortSignal): Promise<SocketStream> {
+  async #dial(
+    peer: string,
+    purpose: string,
+    params: JsonObject,
+    signal?: AbortSignal,
+  ): Promise<SocketStream> {
     const self = this.#self;
     if (self === undefined) throw new ClusterError('peer-unreachable', 'this host has not started');
     const pinned = this.#pinned(peer);
@@ -184,6 +195,7 @@ export class TreeCluster implements Cluster {
       accept: (hello) => this.#accept(hello),
       failed: (error, host) => {
         this.#report({ kind: 'refused', host: host ?? '', text: `${error.code}: ${error.message}` });
+        if (host !== undefined) this.#links.get(host)?.refused(error);
       },
     };
   }
@@ -238,9 +250,12 @@ export class TreeCluster implements Cluster {
       if (snap.value(keys.ip(host)) !== undefined) this.#members.set(value, host);
     }
     if (!isMember(this.#tree)) {
+      this.#left = true;
       for (const link of this.#links.values()) link.leave();
       return;
     }
+    if (this.#left) this.#links.clear();
+    this.#left = false;
     for (const [cert, host] of before) if (this.#members.get(cert) !== host) this.#expel(host);
     for (const host of this.#members.values()) {
       if (host === this.#me || this.#links.has(host)) continue;
@@ -295,7 +310,10 @@ export class TreeCluster implements Cluster {
           link.inSync();
         },
         dropped: (entries) => {
-          const text = `deleted while this host was away: ${entries.map((e) => e.key).join(' ')}`.slice(0, 2000);
+          const text = `deleted while this host was away: ${entries.map((e) => e.key).join(' ')}`.slice(
+            0,
+            2000,
+          );
           this.#report({ kind: 'stale-dropped', host, text });
         },
       },

@@ -79,7 +79,9 @@ export class Collector {
     this.#flag(away);
     const waitFor = this.#members().filter((host) => !away.has(host));
     const old = away.size === 0 ? undefined : this.#tree.clock.real() - this.#retention;
-    const done = tombstones.filter((e) => (old === undefined || e.stamp < old) && this.#everywhere(e, waitFor));
+    const done = tombstones.filter(
+      (e) => (old === undefined || e.stamp < old) && this.#everywhere(e, waitFor),
+    );
     const newest = done.reduce((max, e) => (e.stamp > max ? e.stamp : max), 0n);
     this.#tree.raiseHorizon(newest);
     this.#tree.forget(done);
@@ -96,7 +98,10 @@ export class Collector {
   }
 
   #members(): string[] {
-    const all = this.#tree.snapshot().list(IP).map((e) => e.key.slice(IP.length));
+    const all = this.#tree
+      .snapshot()
+      .list(IP)
+      .map((e) => e.key.slice(IP.length));
     return all.filter((host) => host !== this.#tree.host);
   }
 
@@ -121,7 +126,8 @@ export class Collector {
 
   #note(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.value === DELETED && isReplicated(entry.key)) this.#arrived.set(entry.key, this.#tree.clock.tick());
+      if (entry.value === DELETED && isReplicated(entry.key))
+        this.#arrived.set(entry.key, this.#tree.clock.tick());
     }
   }
 }

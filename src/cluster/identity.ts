@@ -10,7 +10,14 @@
  * The certificate is put together here byte by byte (DER, RFC 5280): version 3, no
  * extensions, issuer = subject = CN=HOST, ecdsa-with-SHA256.
  */
-import { createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { MarsError } from '../errors.js';

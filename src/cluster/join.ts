@@ -16,7 +16,14 @@ import { openLocalTree, type LinkTree } from '../tree/tree.js';
 import type { Entry } from '../tree/types.js';
 import { ClusterError } from './errors.js';
 import { ensureIdentity, fingerprint, loadIdentity } from './identity.js';
-import { formatEntries, parseEntries, parseJoinRequest, parseVerdict, PROTOCOL, remoteReason } from './schema.js';
+import {
+  formatEntries,
+  parseEntries,
+  parseJoinRequest,
+  parseVerdict,
+  PROTOCOL,
+  remoteReason,
+} from './schema.js';
 import { checkSecret, formatToken, newSecret, parseToken, TOKEN_SECONDS, useSecret } from './tokens.js';
 import { connect, type Incoming } from './transport.js';
 
@@ -65,7 +72,8 @@ function startAfresh(tree: LinkTree): void {
   const entries = [...known.filter(isReplicated).map((key) => snap.raw(key)), ...tree.tombstones()];
   tree.forget(entries.filter((e): e is Entry => e !== undefined));
   const local: Record<string, null> = { [keys.horizon]: null };
-  for (const key of known) if (key.startsWith(keys.synced('')) || key.startsWith(keys.peer(''))) local[key] = null;
+  for (const key of known)
+    if (key.startsWith(keys.synced('')) || key.startsWith(keys.peer(''))) local[key] = null;
   tree.write(local);
 }
 
@@ -178,9 +186,11 @@ function admit(tree: LinkTree, host: string, secret: string, address: string, ce
   checkSecret(tree.dir, secret, print, seconds());
   const snap = tree.snapshot();
   const text = cert.toString('base64');
-  if (snap.value(keys.ip(host)) !== undefined && snap.value(keys.cert(host)) !== text) throw new MarsError('name-taken', host);
+  if (snap.value(keys.ip(host)) !== undefined && snap.value(keys.cert(host)) !== text)
+    throw new MarsError('name-taken', host);
   const twin = snap.list(keys.cert('')).find((e) => e.value === text && e.key !== keys.cert(host));
-  if (twin !== undefined) throw new MarsError('name-taken', `this key is that of ${twin.key.slice(keys.cert('').length)}`);
+  if (twin !== undefined)
+    throw new MarsError('name-taken', `this key is that of ${twin.key.slice(keys.cert('').length)}`);
   useSecret(tree.dir, secret, print, seconds());
   tree.write({ [keys.ip(host)]: address, [keys.cert(host)]: text });
 }

@@ -9,7 +9,7 @@
  * restarted without our noticing.
  */
 import type { MarsError } from '../errors.js';
-import { ClusterError } from './errors.js';
+import { asClusterError, ClusterError } from './errors.js';
 import type { TreeSession } from './session.js';
 import type { SocketStream } from './stream.js';
 import type { PeerState } from './types.js';
@@ -54,7 +54,7 @@ export class PeerLink {
   constructor(peer: string, env: LinkEnvironment) {
     this.peer = peer;
     this.#env = env;
-    this.#state = { host: peer, connected: false, since: env.now(), reason: 'peer-unreachable' };
+    this.#state = { host: peer, connected: false, since: env.now() };
     this.#schedule();
   }
 
@@ -72,6 +72,11 @@ export class PeerLink {
   async accept(stream: SocketStream): Promise<void> {
     this.#dialing?.abort();
     await this.#run(stream);
+  }
+
+  /** The peer has called and was refused. */
+  refused(why: MarsError): void {
+    if (!this.#stopped && this.#session === undefined) this.#show(false, why.code);
   }
 
   /** Everything of the peer is here and everything of ours is being sent. */
@@ -113,8 +118,7 @@ export class PeerLink {
       stream.close();
       if (this.#leaving) this.stop(new ClusterError('not-a-member', 'this host has left'));
     } catch (error) {
-      if (error instanceof ClusterError) reason = error.code;
-      else throw error;
+      reason = asClusterError(error, 'internal').code;
     } finally {
       stream.destroy();
       if (this.#session === current) {
@@ -147,7 +151,7 @@ export class PeerLink {
       stream = await this.#env.dial(this.peer, dialing.signal);
     } catch (error) {
       this.#dialing = undefined;
-      if (this.#session === undefined) this.#failed(error instanceof ClusterError ? error.code : 'peer-unreachable');
+      if (this.#session === undefined) this.#failed(asClusterError(error, 'peer-unreachable').code);
       return;
     }
     this.#dialing = undefined;

@@ -26,7 +26,10 @@ export interface ProtocolRange {
 export function negotiate(ours: ProtocolRange, theirs: ProtocolRange): number {
   const version = Math.min(ours.max, theirs.max);
   if (version < Math.max(ours.min, theirs.min))
-    throw new ClusterError('protocol-mismatch', `${ours.min}-${ours.max} here, ${theirs.min}-${theirs.max} there`);
+    throw new ClusterError(
+      'protocol-mismatch',
+      `${ours.min}-${ours.max} here, ${theirs.min}-${theirs.max} there`,
+    );
   return version;
 }
 
@@ -87,8 +90,12 @@ const verdict = z.discriminatedUnion('t', [
 /** The answer to a join: in the body of `welcome` the links a new member starts with. */
 export type Verdict = z.infer<typeof verdict>;
 
-const entries = z.array(z.tuple([z.string().min(1).max(MAX_KEY), z.string().min(1).max(MAX_VALUE), stamp])).max(10_000);
-const summary = z.array(z.tuple([z.string().min(1).max(MAX_KEY), stamp, z.string().regex(/^[0-9a-f]{16}$/)])).max(20_000);
+const entries = z
+  .array(z.tuple([z.string().min(1).max(MAX_KEY), z.string().min(1).max(MAX_VALUE), stamp]))
+  .max(10_000);
+const summary = z
+  .array(z.tuple([z.string().min(1).max(MAX_KEY), stamp, z.string().regex(/^[0-9a-f]{16}$/)]))
+  .max(20_000);
 /** Key, stamp and the first bytes of the hash of one version. */
 export type SummaryLine = z.infer<typeof summary>[number];
 
@@ -96,7 +103,10 @@ function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  throw new ClusterError('bad-message', `${what}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.slice(0, 300));
+  throw new ClusterError(
+    'bad-message',
+    `${what}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.slice(0, 300),
+  );
 }
 
 function parseBody(body: Uint8Array, what: string): unknown {
@@ -120,7 +130,11 @@ export function parseTreeMessage(head: JsonObject): TreeMessage | undefined {
 }
 
 export function parseEntries(body: Uint8Array): Entry[] {
-  return parse(entries, parseBody(body, 'entries'), 'entries').map(([key, value, s]) => ({ key, value, stamp: s }));
+  return parse(entries, parseBody(body, 'entries'), 'entries').map(([key, value, s]) => ({
+    key,
+    value,
+    stamp: s,
+  }));
 }
 
 export function formatEntries(list: readonly Entry[]): Buffer {
@@ -132,7 +146,8 @@ export function parseSummary(body: Uint8Array): SummaryLine[] {
 }
 
 export function checkDigests(body: Uint8Array): Uint8Array {
-  if (body.length !== BUCKETS * DIGEST_BYTES) throw new ClusterError('bad-message', `digests of ${body.length} bytes`);
+  if (body.length !== BUCKETS * DIGEST_BYTES)
+    throw new ClusterError('bad-message', `digests of ${body.length} bytes`);
   return body;
 }
 

@@ -183,7 +183,8 @@ export class TreeSession {
         this.#send({ t: 'ack', n: message.n, lamport: this.#now() });
         return;
       case 'ack':
-        if (message.n > this.#sent) throw new ClusterError('bad-message', `ack ${message.n} of ${this.#sent}`);
+        if (message.n > this.#sent)
+          throw new ClusterError('bad-message', `ack ${message.n} of ${this.#sent}`);
         this.#acked = Math.max(this.#acked, message.n);
         this.#settle();
         return;
@@ -217,7 +218,8 @@ export class TreeSession {
 
   #compare(theirs: Uint8Array): void {
     const ours = this.#ourDigests;
-    if (ours === undefined || this.#differing !== undefined) throw new ClusterError('bad-message', 'digests out of order');
+    if (ours === undefined || this.#differing !== undefined)
+      throw new ClusterError('bad-message', 'digests out of order');
     const differing = new Set<number>();
     for (let b = 0; b < BUCKETS; b++) {
       const at = b * DIGEST_BYTES;
@@ -236,7 +238,8 @@ export class TreeSession {
 
   /** The summary of the other side is complete: queue what it lacks, drop what was deleted. */
   #reconcile(): void {
-    if (this.#differing === undefined || this.#compared) throw new ClusterError('bad-message', 'summary out of order');
+    if (this.#differing === undefined || this.#compared)
+      throw new ClusterError('bad-message', 'summary out of order');
     const synced = parseCount(this.#tree.snapshot().value(keys.synced(this.peer))) ?? 0n;
     const wasAway = synced < this.#theirHorizon;
     const stale: Entry[] = [];
@@ -302,7 +305,9 @@ export class TreeSession {
 
   #keepAlive(): void {
     if (performance.now() - this.#heard > this.#times.deadMs) {
-      this.#stream.destroy(new ClusterError('peer-unreachable', `nothing heard for ${this.#times.deadMs} ms`));
+      this.#stream.destroy(
+        new ClusterError('peer-unreachable', `nothing heard for ${this.#times.deadMs} ms`),
+      );
     } else {
       this.#send({ t: 'ping', lamport: this.#now() });
     }
@@ -323,4 +328,3 @@ export class TreeSession {
 function shortHash(entry: Entry): string {
   return entryHash(entry).toString('hex', 0, 8);
 }
-

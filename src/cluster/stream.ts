@@ -45,10 +45,12 @@ export class SocketStream implements FrameStream {
   constructor(socket: Duplex, limits: FrameLimits) {
     this.#socket = socket;
     this.#decoder = new FrameDecoder(limits);
-    this.closed = new Promise((resolve) => socket.once('close', () => {
-      this.#finish(this.#closing ? 'end' : new ClusterError('stream-broken', 'the connection was closed'));
-      resolve();
-    }));
+    this.closed = new Promise((resolve) =>
+      socket.once('close', () => {
+        this.#finish(this.#closing ? 'end' : new ClusterError('stream-broken', 'the connection was closed'));
+        resolve();
+      }),
+    );
     socket.on('data', (chunk: Buffer) => {
       this.#receive(chunk);
     });
@@ -68,7 +70,8 @@ export class SocketStream implements FrameStream {
 
   async send(head: JsonObject, body?: Uint8Array): Promise<void> {
     this.#check();
-    if (this.#closing || this.#socket.destroyed) throw new ClusterError('stream-broken', 'the stream is closed');
+    if (this.#closing || this.#socket.destroyed)
+      throw new ClusterError('stream-broken', 'the stream is closed');
     const bytes = encodeHead(head, body?.length ?? 0);
     const small = body !== undefined && body.length <= SMALL;
     if (small) this.#socket.cork();

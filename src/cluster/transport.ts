@@ -110,13 +110,16 @@ export async function connect(self: Self, call: Call): Promise<SocketStream> {
   });
   socket.setNoDelay(true);
   const abort = (): void => {
-    socket.destroy(new ClusterError('peer-unreachable', call.signal?.aborted ? 'given up' : 'no answer in time'));
+    socket.destroy(
+      new ClusterError('peer-unreachable', call.signal?.aborted ? 'given up' : 'no answer in time'),
+    );
   };
   signal.addEventListener('abort', abort);
   if (signal.aborted) abort();
   try {
     await once(socket, 'secureConnect');
-    if (socket.alpnProtocol !== ALPN) throw new ClusterError('bad-message', 'the other side does not speak this protocol');
+    if (socket.alpnProtocol !== ALPN)
+      throw new ClusterError('bad-message', 'the other side does not speak this protocol');
     const cert = peerCert(socket);
     if (!call.trust(cert)) throw new ClusterError('cert-mismatch', `sha256 ${fingerprint(cert)}`);
     return await greet(new SocketStream(socket, HELLO_LIMITS), self, call);
@@ -187,7 +190,10 @@ export class Listener {
       listener.#server.listen(address.port, address.host);
       await once(listener.#server, 'listening');
     } catch (error) {
-      throw new MarsError('io', { found: `listen on ${address.host}:${address.port}: ${String(error)}`, cause: error });
+      throw new MarsError('io', {
+        found: `listen on ${address.host}:${address.port}: ${String(error)}`,
+        cause: error,
+      });
     }
     listener.#server.on('error', (error) => {
       receiver.failed(asClusterError(error, 'io'), undefined);
@@ -255,7 +261,12 @@ export class Listener {
     try {
       const handler = this.#judge(stream, hello, member);
       const { protocol } = stream;
-      await stream.send({ ok: true, protocol, host: this.#self.host, lamport: this.#self.clock.tick().toString() });
+      await stream.send({
+        ok: true,
+        protocol,
+        host: this.#self.host,
+        lamport: this.#self.clock.tick().toString(),
+      });
       return { hello, handler };
     } catch (error) {
       const why = asClusterError(error, 'internal');
@@ -266,8 +277,13 @@ export class Listener {
     }
   }
 
-  #judge(stream: SocketStream, hello: Hello, member: string | undefined): (incoming: Incoming) => Promise<void> {
-    if (hello.cluster !== this.#self.cluster) throw new ClusterError('other-cluster', `${hello.host} is of ${hello.cluster}`);
+  #judge(
+    stream: SocketStream,
+    hello: Hello,
+    member: string | undefined,
+  ): (incoming: Incoming) => Promise<void> {
+    if (hello.cluster !== this.#self.cluster)
+      throw new ClusterError('other-cluster', `${hello.host} is of ${hello.cluster}`);
     if (hello.purpose !== 'join' && member !== hello.host)
       throw new ClusterError('cert-not-member', `${hello.host} is known here as ${member ?? 'nobody'}`);
     stream.protocol = negotiate(this.#self.protocol, hello.protocol);

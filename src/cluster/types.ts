@@ -40,7 +40,7 @@ export interface PeerState {
   readonly connected: boolean;
   /** wall-clock ms since when it is so */
   readonly since: number;
-  /** reason code of the last failure, e.g. `peer-unreachable`, `cert-not-member`, `other-cluster` */
+  /** reason code of the last failure, e.g. `peer-unreachable`, `cert-not-member`; none before the first attempt */
   readonly reason?: string;
 }
 
