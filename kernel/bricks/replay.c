@@ -195,8 +195,7 @@ static void publish(struct replay *r)
 	spin_lock_irqsave(&r->lock, flags);
 	if (f.state != r->facts.state || f.error != r->facts.error)
 		events |= MARS_EV_STATE;
-	if (f.parsed != r->facts.parsed || f.applied != r->facts.applied ||
-	    f.ckpt != r->facts.ckpt)
+	if (f.parsed != r->facts.parsed || f.applied != r->facts.applied || f.ckpt != r->facts.ckpt)
 		events |= MARS_EV_PROGRESS;
 	r->facts = f;
 	spin_unlock_irqrestore(&r->lock, flags);
@@ -295,9 +294,10 @@ static void arm_timer(struct replay *r)
 	earliest(&when, replay_checkpoint_due(r));
 	if (r->starved)
 		earliest(&when, now + REPLAY_NOMEM_NS);
-	if (when)
-		mod_delayed_work(r->wq, &r->timer,
-				 usecs_to_jiffies(when > now ? (when - now) / NSEC_PER_USEC + 1 : 0));
+	if (!when)
+		return;
+	when = when > now ? (when - now) / NSEC_PER_USEC + 1 : 0;
+	mod_delayed_work(r->wq, &r->timer, usecs_to_jiffies(when));
 }
 
 /* The last thing done before the brick may vanish. */

@@ -46,7 +46,7 @@
 #define MARS_LOG_MAX_DESC	(8u * MARS_LOG_BLOCK)
 #define MARS_LOG_MAX_PAYLOAD	(2u << 20)
 #define MARS_LOG_MAX_GROUP	(MARS_LOG_MAX_DESC + MARS_LOG_MAX_PAYLOAD)
-#define MARS_LOG_MAX_WRITE	(1u << 20)		/* payload span of one record at most this + 4096 */
+#define MARS_LOG_MAX_WRITE	(1u << 20)		/* of data in one record */
 
 struct mars_log_header {
 	u8 magic[8];
@@ -96,7 +96,7 @@ enum mars_log_record_type {
 	MARS_LOG_DISCARD = 2,
 	MARS_LOG_ZEROES	 = 3,
 	MARS_LOG_MARK	 = 4,		/* a named point; pos = mark number */
-	MARS_LOG_UNDO	 = 5,		/* old data, laid out as WRITE; reserved, replay ignores it */
+	MARS_LOG_UNDO	 = 5,		/* old data, laid out as WRITE; replay ignores it */
 };
 
 #define MARS_LOG_NOUNMAP	1u	/* ZEROES: keep the space allocated */
@@ -160,7 +160,7 @@ enum mars_log_verdict {
 	MARS_LOG_BAD_RECORD	= 9,	/* unknown type, range, overlap, padding */
 	MARS_LOG_BAD_PAYLOAD	= 10,	/* payload crc */
 	MARS_LOG_BAD_FORMAT	= 11,	/* newer format, unknown feature or compression */
-	MARS_LOG_BAD_IDENT	= 12,	/* header is of another cluster, resource, number or origin */
+	MARS_LOG_BAD_IDENT	= 12,	/* header of another cluster, resource, log or origin */
 	MARS_LOG_BAD_TIME	= 13,	/* Lamport stamps run backwards */
 };
 
@@ -213,7 +213,7 @@ enum mars_log_verdict mars_log_group_check(const void *buf, size_t avail,
 					   size_t *need, size_t *total);
 /** mars_log_cursor_next - move @cur behind a group that was checked OK */
 void mars_log_cursor_next(struct mars_log_cursor *cur, const struct mars_log_group *g);
-/** mars_log_group_seal - set prev_digest and crc of a finished descriptor, advance @digest over it */
+/** mars_log_group_seal - set prev_digest and crc of a descriptor, advance @digest over it */
 void mars_log_group_seal(struct mars_log_group *g, u8 digest[MARS_DIGEST_SIZE]);
 /** mars_log_verdict_name - stable lower-case word, e.g. "bad-crc" */
 const char *mars_log_verdict_name(enum mars_log_verdict v);

@@ -46,7 +46,8 @@ static void check_promises(const struct mars_log_group *g, size_t total,
 
 		if (le16_to_cpu(r->type) == MARS_LOG_MARK)
 			continue;
-		require(len && pos + len > pos && (!cur->device_size || pos + len <= cur->device_size));
+		require(len && pos + len > pos);
+		require(!cur->device_size || pos + len <= cur->device_size);
 		if (mars_log_has_payload(r))
 			require(desc + (u64)le32_to_cpu(r->payload_off) + mars_log_span(pos, len) <=
 				total);

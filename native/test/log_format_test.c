@@ -35,7 +35,8 @@ static void scan_groups(const u8 *log, size_t len, struct scan *s)
 
 	for (;;) {
 		s->end = s->cur.offset;
-		s->verdict = mars_log_group_check(log + s->end, len - s->end, &s->cur, &need, &total);
+		s->verdict = mars_log_group_check(log + s->end, len - s->end, &s->cur, &need,
+						  &total);
 		if (s->verdict == MARS_LOG_MORE)
 			CHECK(need > len - s->end && need <= MARS_LOG_MAX_GROUP);
 		if (s->verdict != MARS_LOG_OK)
@@ -209,7 +210,7 @@ static void test_flip_each_byte(void)
 			s = scan(m.buf, m.len);
 			m.buf[at] ^= mask;
 			CHECK_EQ(s.end, home_of(&m, at, end));
-			/* the one thing a flip may leave as it was: zeros behind the first zero block */
+			/* only behind the first block of zeros a flip may go unseen */
 			if (at < end + 4096)
 				CHECK(s.verdict != MARS_LOG_OK && s.verdict != MARS_LOG_CLEAN_END);
 			mask = mask == 0xff ? 0 : 0xff;
@@ -242,7 +243,8 @@ static void test_forged_descriptor(void)
 			CHECK(s.verdict != MARS_LOG_CLEAN_END && s.verdict != MARS_LOG_MORE);
 			if (s.end != m.start[k]) {
 				CHECK_EQ(s.end, m.start[k + 1]);
-				CHECK(s.verdict == MARS_LOG_BAD_CHAIN || s.verdict == MARS_LOG_BAD_TIME);
+				CHECK(s.verdict == MARS_LOG_BAD_CHAIN ||
+				      s.verdict == MARS_LOG_BAD_TIME);
 			}
 			memcpy(g, saved, desc);
 		}

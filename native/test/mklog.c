@@ -123,7 +123,9 @@ void mklog_discard(struct mklog *m, u64 pos, u64 len)
 
 void mklog_zeroes(struct mklog *m, u64 pos, u64 len, bool nounmap)
 {
-	add_record(m, MARS_LOG_ZEROES, pos, len)->flags = cpu_to_le16(nounmap ? MARS_LOG_NOUNMAP : 0);
+	struct mars_log_record *r = add_record(m, MARS_LOG_ZEROES, pos, len);
+
+	r->flags = cpu_to_le16(nounmap ? MARS_LOG_NOUNMAP : 0);
 }
 
 void mklog_mark(struct mklog *m, u64 number)

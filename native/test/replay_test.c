@@ -568,7 +568,8 @@ static void control_is_checked(void)
 	CHECK(!mars_brick_create("replay", "bare", &reason));
 	CHECK(mars_brick_switch("bare", true, &reason));
 	CHECK_EQ(reason, MARS_R_MISSING);
-	CHECK(!mars_brick_set("bare", MARS_K_REPLAY_IDENT, 0, (char *)&m.id, sizeof(m.id), &reason));
+	CHECK(!mars_brick_set("bare", MARS_K_REPLAY_IDENT, 0, (char *)&m.id, sizeof(m.id),
+			      &reason));
 	CHECK(mars_brick_switch("bare", true, &reason));
 	CHECK_EQ(reason, MARS_R_NOT_CONNECTED);
 	id = m.id;
