@@ -2,6 +2,8 @@
 /*
  * smallbricks_test.c - mem, check, limit and align, in simulation
  */
+#include <pthread.h>
+
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
@@ -150,9 +152,9 @@ static void check_finds_ends_twice(void)
 		;
 	source_start(src, &first, XIO_FLUSH, 0, 0, NULL, 0);
 	source_start(src, &second, XIO_FLUSH, 0, 0, NULL, 0);
-	hold_end_twice(hold, -EIO);
+	hold_end_times(hold, -EIO, 4);
 	CHECK(source_done(&first) && !source_done(&second));
-	CHECK_EQ(val("check", MARS_V_CHECK_TWICE), 1);
+	CHECK_EQ(val("check", MARS_V_CHECK_TWICE), 3);
 	CHECK(mars_event_next(&st));
 	CHECK_STR(st.name, "check");
 	CHECK_EQ(st.events, MARS_EV_STATE);
@@ -405,6 +407,26 @@ static void limit_rates(void)
 	end();
 }
 
+/* Who comes when the next may pass anyway still stands behind those who wait. */
+static void limit_keeps_order(void)
+{
+	struct source_io io[3];
+	int i;
+
+	begin_limit();
+	brick_set_value("limit", MARS_K_LIMIT_OPS, 2);
+	for (i = 0; i < 2; i++)
+		source_start(src, &io[i], XIO_FLUSH, 0, 0, NULL, 0);
+	CHECK(source_done(&io[0]) && !source_done(&io[1]));
+	exec_advance(10000000000ull);		/* time is there, the work has not run */
+	source_start(src, &io[2], XIO_FLUSH, 0, 0, NULL, 0);
+	CHECK(!source_done(&io[1]) && !source_done(&io[2]));
+	while (!source_done(&io[2]))
+		CHECK(exec_step());
+	CHECK(source_done(&io[1]));
+	end();
+}
+
 static void limit_lets_go(void)
 {
 	struct source_io io[3];
@@ -534,8 +556,53 @@ static void align_side_by_side(void)
 	end();
 }
 
-/* A long queue on one block over an inline disk must not eat the stack. */
-static void align_long_queue(void)
+/* src -> align -> hold -> mem; what is started behind the rewiring bypasses the hold */
+static void begin_align_held(void)
+{
+	begin();
+	create_mem("mem");
+	create("hold", "hold", "mem");
+	brick_on("hold");
+	create("align", "align", "hold");
+	brick_set_value("align", MARS_K_ALIGN_BLOCK, 512);
+	brick_on("align");
+	src = source_create("src", "align");
+	hold = mars_brick_find("hold");
+}
+
+static void bypass_hold(void)
+{
+	CHECK_EQ(mars_brick_connect("align", 0, "mem", &reason), 0);
+}
+
+/* A wants block 0, B wants 0 and 1, C wants 1: C does not overtake B, D does. */
+static void align_keeps_order(void)
+{
+	static u8 a[10], b[600], c[10], d[10], got[4];
+	struct source_io io[4];
+
+	memset(a, 1, sizeof(a));
+	memset(b, 2, sizeof(b));
+	memset(c, 3, sizeof(c));
+	begin_align_held();
+	source_start(src, &io[0], XIO_WRITE, 0, 100, a, sizeof(a));
+	bypass_hold();
+	source_start(src, &io[1], XIO_WRITE, 0, 105, b, sizeof(b));
+	source_start(src, &io[2], XIO_WRITE, 0, 600, c, sizeof(c));
+	CHECK(!source_done(&io[0]) && !source_done(&io[1]) && !source_done(&io[2]));
+	source_start(src, &io[3], XIO_DISCARD, 0, 1024, d, 512);
+	CHECK(source_done(&io[3]));
+	hold_forward(hold);
+	hold_forward(hold);
+	CHECK(source_done(&io[0]) && source_done(&io[1]) && source_done(&io[2]));
+	CHECK_EQ(source_io(src, XIO_READ, 0, 103, got, 4), 0);
+	CHECK_MEM(got, "\1\1\2\2", 4);
+	CHECK_EQ(source_io(src, XIO_READ, 0, 608, got, 4), 0);
+	CHECK_MEM(got, "\3\3\2\2", 4);
+	end();
+}
+
+static void *long_queue(void *arg)
 {
 	enum { N = 6000 };
 	struct source_io *io = calloc(N, sizeof(*io));
@@ -543,20 +610,12 @@ static void align_long_queue(void)
 	int i;
 
 	CHECK(io && buf);
-	begin();
-	create_mem("mem");
-	create("hold", "hold", "mem");
-	brick_on("hold");
-	create("align", "align", "hold");
-	brick_on("align");
-	src = source_create("src", "align");
-	hold = mars_brick_find("hold");
+	begin_align_held();
 	for (i = 0; i < N; i++) {
 		buf[i] = expect = i;
 		source_start(src, &io[i], XIO_WRITE, 0, 100, buf + i, 1);
-		/* All but the first bypass the hold and end inline, once they may. */
 		if (!i)
-			CHECK_EQ(mars_brick_connect("align", 0, "mem", &reason), 0);
+			bypass_hold();
 	}
 	CHECK_EQ(hold_count(hold), 1);
 	hold_forward(hold);		/* reading the block */
@@ -571,6 +630,20 @@ static void align_long_queue(void)
 	end();
 	free(io);
 	free(buf);
+	return NULL;
+}
+
+/* A long queue on one block over an inline disk must not eat the stack. */
+static void align_long_queue(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	CHECK_EQ(pthread_attr_init(&attr), 0);
+	CHECK_EQ(pthread_attr_setstacksize(&attr, 256 << 10), 0);
+	CHECK_EQ(pthread_create(&thread, &attr, long_queue, NULL), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	pthread_attr_destroy(&attr);
 }
 
 /* Every step of a split request fails once; the block is free again afterwards. */
@@ -625,9 +698,11 @@ int main(void)
 	RUN(check_without_memory);
 	RUN(check_goes_off_clean);
 	RUN(limit_rates);
+	RUN(limit_keeps_order);
 	RUN(limit_lets_go);
 	RUN(align_one_by_one);
 	RUN(align_side_by_side);
+	RUN(align_keeps_order);
 	RUN(align_long_queue);
 	RUN(align_errors);
 	RUN(align_parameters);

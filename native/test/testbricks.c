@@ -172,12 +172,12 @@ void hold_end(struct mars_brick *brick, int status)
 	xio_complete(hold_take(brick), status);
 }
 
-void hold_end_twice(struct mars_brick *brick, int status)
+void hold_end_times(struct mars_brick *brick, int status, int times)
 {
 	struct xio_request *rq = hold_take(brick);
 
-	xio_complete(rq, status);
-	xio_complete(rq, status);
+	while (times--)
+		xio_complete(rq, status);
 }
 
 void hold_forward(struct mars_brick *brick)

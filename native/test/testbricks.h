@@ -31,8 +31,8 @@ u64 tap_seen(void);
 unsigned int hold_count(struct mars_brick *brick);
 /** hold_end - end the oldest request held */
 void hold_end(struct mars_brick *brick, int status);
-/** hold_end_twice - the mistake that must not happen */
-void hold_end_twice(struct mars_brick *brick, int status);
+/** hold_end_times - end one request @times times: the mistake that must not happen */
+void hold_end_times(struct mars_brick *brick, int status, int times);
 /** hold_forward - pass the oldest request on to input 0 */
 void hold_forward(struct mars_brick *brick);
 
