@@ -36,7 +36,7 @@ import type { BrickEvent, BrickStatus, BrickType, ClockReading, Engine, SetValue
 const ERRNO_NAMES = new Map(
   Object.entries(osConstants.errno)
     .filter(([name]) => name !== 'EWOULDBLOCK' && name !== 'ENOTSUP')
-    .map(([name, nr]) => [nr as number, name]),
+    .map(([name, nr]) => [nr, name]),
 );
 
 /** The verbs, whoever takes them. */

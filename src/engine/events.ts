@@ -94,9 +94,9 @@ function consume(
         await backlog.ready();
       }
     },
-    async return() {
+    return() {
       stop();
-      return done;
+      return Promise.resolve(done);
     },
   };
 }

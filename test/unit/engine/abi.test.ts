@@ -52,9 +52,9 @@ function members(header: string, name: string, prefix: string): [string, number]
     .map((part) => part.trim())
     .filter((part) => part !== '')
     .map((part) => {
-      const [word, number] = part.split('=').map((half) => half.trim());
+      const [word = '', number] = part.split('=').map((half) => half.trim());
       next = number === undefined ? next : Number(number);
-      return [word!.slice(prefix.length), next++];
+      return [word.slice(prefix.length), next++];
     });
 }
 
@@ -91,7 +91,7 @@ test('every state and every verdict has its word', (t) => {
 test('every event and every file flag has its bit', (t) => {
   const bits = (prefix: string): [string, number][] =>
     [...abi.matchAll(new RegExp(`#define ${prefix}(\\w+)\\s+\\(1u << (\\d+)\\)`, 'g'))].map((m) => [
-      m[1]!.toLowerCase(),
+      (m[1] ?? '').toLowerCase(),
       Number(m[2]),
     ]);
   t.deepEqual(

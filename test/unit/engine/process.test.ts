@@ -68,12 +68,9 @@ test.serial('threads come and go while bricks change', async (t) => {
     const workers = [thread(`engine.list();`), thread(`engine.events(); engine.status('busy');`)];
     let changes = 0;
     const ready = Promise.all(workers.map((worker) => once(worker, 'message')));
-    let running = true;
-    void ready.then(() => (running = false));
-    while (running) {
-      engine.switch('busy', changes++ % 2 === 0);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    const turn = (): Promise<'turn'> => new Promise((resolve) => setImmediate(() => resolve('turn')));
+    do engine.switch('busy', changes++ % 2 === 0);
+    while ((await Promise.race([ready, turn()])) === 'turn');
     await Promise.all(workers.map((worker) => worker.terminate()));
     engine.switch('busy', false);
   }

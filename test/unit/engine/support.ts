@@ -50,7 +50,8 @@ export async function whenUnused(engine: Engine, attempt: () => void): Promise<v
     const events = engine.events(abort.signal)[Symbol.asyncIterator]();
     for (;;) {
       try {
-        return attempt();
+        attempt();
+        return;
       } catch (error) {
         if (!(error instanceof EngineError) || error.reason !== 'busy-users') throw error;
       }
