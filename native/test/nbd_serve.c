@@ -6,8 +6,8 @@
  *	nbd_serve SOCKET EXPORT file PATH [FLAGS]
  *	nbd_serve SOCKET EXPORT logger DATA LOG SIZE		DATA, LOG: files; made if missing
  *
- * Prints "ready" when the socket accepts clients.  SIGTERM or SIGINT: go off and
- * leave with 0; clients that are still connected make that fail (exit code 1).
+ * Prints "ready" when the socket accepts clients.  SIGTERM or SIGINT: wait until
+ * the last client has left, go off, and leave with 0.
  */
 #include <semaphore.h>
 #include <signal.h>
@@ -57,6 +57,17 @@ static void happened(void)
 	sem_post(&event);
 }
 
+/* Wait until something happens behind the last call. */
+static void wait_event(void)
+{
+	struct mars_ctl_status st;
+
+	while (sem_wait(&event))
+		;
+	while (mars_event_next(&st))
+		;
+}
+
 /* Press the button and wait for the light. */
 static void on(const char *name)
 {
@@ -66,13 +77,10 @@ static void on(const char *name)
 
 	check(err, name, reason);
 	for (;;) {
-		while (mars_event_next(&st))
-			;
 		check(mars_brick_status(name, &st, &reason), name, reason);
 		if (st.led_on)
 			return;
-		while (sem_wait(&event))
-			;
+		wait_event();
 	}
 }
 
@@ -141,7 +149,8 @@ int main(int argc, char **argv)
 	fflush(stdout);
 
 	sigwait(&signals, &sig);
-	err = mars_brick_switch("nbd", false, &reason);
+	while ((err = mars_brick_switch("nbd", false, &reason)) && reason == MARS_R_OPEN)
+		wait_event();
 	check(err, "switching off", reason);
 	return mars_engine_exit() ? 1 : 0;
 }
