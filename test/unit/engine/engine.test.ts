@@ -227,3 +227,10 @@ test('an aborted consumer ends, before and after it began', async (t) => {
 test('without mars.ko there is no kernel engine, and the error says so', (t) => {
   t.throws(() => new KernelEngine('/dev/mars-control-absent'), { code: 'ENOENT' });
 });
+
+test('a device that is not ours refuses the verbs by errno', (t) => {
+  const kernel = new KernelEngine('/dev/null');
+  t.throws(() => kernel.list(), { instanceOf: EngineError, code: 'ENOTTY' });
+  t.throws(() => kernel.events(), { code: 'EPERM' });
+  kernel.close();
+});
