@@ -59,7 +59,8 @@ export class Context {
     if (this.#tree) return this.#tree;
     const tree = openLocalTree({ dir: this.dir, host: this.host });
     this.#tree = tree;
-    if (tree.snapshot().value(keys.uuid) === undefined) throw new MarsError('no-cluster', `${this.dir} has no uuid`);
+    if (tree.snapshot().value(keys.uuid) === undefined)
+      throw new MarsError('no-cluster', `${this.dir} has no uuid`);
     return tree;
   }
 
@@ -68,7 +69,11 @@ export class Context {
     const tree = this.tree();
     if (tree.snapshot().get(keys.ip(this.host)) === undefined)
       throw new MarsError('not-a-member', {
-        found: `${this.host}; members are ${tree.snapshot().list(keys.ip('')).map((e) => e.key.slice(keys.ip('').length)).join(', ')}`,
+        found: `${this.host}; members are ${tree
+          .snapshot()
+          .list(keys.ip(''))
+          .map((e) => e.key.slice(keys.ip('').length))
+          .join(', ')}`,
         next: 'name the host of this state directory with --host or MARS_HOST',
       });
     for (const text of directoryWarnings(this.dir, process.getuid?.())) this.warn(text);
@@ -97,7 +102,13 @@ export class Context {
   }
 
   situation(snap: Snapshot): Situation {
-    return { snap, me: this.host, daemon: daemonRuns(this.dir), force: this.options.force, stamp: this.#stamp() };
+    return {
+      snap,
+      me: this.host,
+      daemon: daemonRuns(this.dir),
+      force: this.options.force,
+      stamp: this.#stamp(),
+    };
   }
 
   #stamp(): string {
@@ -106,7 +117,11 @@ export class Context {
 
   local(snap: Snapshot, resource?: string): Local {
     const path = resource === undefined ? undefined : snap.value(keys.data(resource, this.host));
-    return { me: this.host, daemon: daemonRuns(this.dir), diskPresent: path === undefined ? undefined : devicePresent(path) };
+    return {
+      me: this.host,
+      daemon: daemonRuns(this.dir),
+      diskPresent: path === undefined ? undefined : devicePresent(path),
+    };
   }
 
   executor(who = ''): Executor {
@@ -147,7 +162,9 @@ export class Context {
     if (word === undefined || word === 'all') {
       if (all === 'never') throw new MarsError('usage', '`all` is not allowed here: name the resource');
       const known = allResources(snap);
-      return all === 'known' ? known : known.filter((resource) => isMember({ snap, resource, host: this.host }));
+      return all === 'known'
+        ? known
+        : known.filter((resource) => isMember({ snap, resource, host: this.host }));
     }
     return [...new Set(word.split(','))].map((name) => {
       if (!isResource(name)) validResource(name);
@@ -156,19 +173,36 @@ export class Context {
   }
 
   /** Plan and carry out for each resource at the same time; one report for all. */
-  async perResource(word: string | undefined, plan: (sit: Situation, resource: string) => Plan, all: 'mine' | 'never' = 'mine'): Promise<Report> {
+  async perResource(
+    word: string | undefined,
+    plan: (sit: Situation, resource: string) => Plan,
+    all: 'mine' | 'never' = 'mine',
+  ): Promise<Report> {
     this.memberTree();
     const names = this.select(word, all);
     if (names.length === 0) this.warn('No resources: nothing to do.');
-    if (names.length > 1 && this.options.force && word === 'all') throw new MarsError('usage', '--force with `all` is not allowed');
+    if (names.length > 1 && this.options.force && word === 'all')
+      throw new MarsError('usage', '--force with `all` is not allowed');
     const results = await Promise.all(names.map((name) => this.#one(name, plan, names.length > 1)));
     return { outcome: combine(results) };
   }
 
-  async #one(resource: string, plan: (sit: Situation, resource: string) => Plan, several: boolean): Promise<Outcome> {
+  async #one(
+    resource: string,
+    plan: (sit: Situation, resource: string) => Plan,
+    several: boolean,
+  ): Promise<Outcome> {
     try {
-      const done = await execute(this.executor(several ? resource : ''), (snap) => plan(this.situation(snap), resource));
-      return { resource, ok: true, code: EXIT.ok, message: done.message, data: { writes: done.writes, pending: done.pending } };
+      const done = await execute(this.executor(several ? resource : ''), (snap) =>
+        plan(this.situation(snap), resource),
+      );
+      return {
+        resource,
+        ok: true,
+        code: EXIT.ok,
+        message: done.message,
+        data: { writes: done.writes, pending: done.pending },
+      };
     } catch (thrown) {
       return failure(asMarsError(thrown), resource);
     }
@@ -180,7 +214,10 @@ function openLock(folder: string): number {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     return openSync(join(folder, 'marsadm.lock'), 'a', 0o600);
   } catch (error) {
-    throw new MarsError('tree-not-writable', { found: `${folder}: ${asMarsError(error).found ?? ''}`, cause: error });
+    throw new MarsError('tree-not-writable', {
+      found: `${folder}: ${asMarsError(error).found ?? ''}`,
+      cause: error,
+    });
   }
 }
 
@@ -189,7 +226,13 @@ export function softwareVersion(from: URL): string {
   for (const up of ['../../../package.json', '../../package.json', '../../../../package.json']) {
     try {
       const parsed: unknown = JSON.parse(readFileSync(new URL(up, from), 'utf8'));
-      if (typeof parsed === 'object' && parsed !== null && 'version' in parsed && typeof parsed.version === 'string') return parsed.version;
+      if (
+        typeof parsed === 'object' &&
+        parsed !== null &&
+        'version' in parsed &&
+        typeof parsed.version === 'string'
+      )
+        return parsed.version;
     } catch {
       // the next place
     }

@@ -140,8 +140,8 @@ function preview(ex: Executor, first: Step): Done {
   let snap = ex.tree.snapshot();
   const writes: Changes[] = [];
   const pending: string[] = [];
-  for (let step: Step | undefined = first; step; ) {
-    const plan: Plan = step(snap);
+  for (let step = first; ; ) {
+    const plan = step(snap);
     for (const text of plan.warnings) ex.warn(text);
     if (Object.keys(plan.writes).length > 0) writes.push(plan.writes);
     pending.push(...plan.waitFor.map((c) => c.name));
@@ -149,5 +149,4 @@ function preview(ex: Executor, first: Step): Done {
     if (!plan.next) return { message: `dry run: ${plan.message}`, writes, pending };
     step = plan.next;
   }
-  return { message: 'dry run', writes, pending };
 }

@@ -15,5 +15,5 @@ process.exitCode = await run({
   env: process.env,
   streams: { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) },
   signal: interrupted.signal,
-  terminal: process.stdout.isTTY === true,
+  terminal: process.stdout.isTTY,
 });

@@ -8,7 +8,7 @@
  * Without it results go to standard output, everything about errors, warnings
  * and waiting to standard error.
  */
-import { EXIT, MarsError, type ExitCode, type ReasonCode } from '../errors.js';
+import { EXIT, type ExitCode, type MarsError, type ReasonCode } from '../errors.js';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 

@@ -4,7 +4,16 @@
  * large is it, does somebody use it, does a daemon run. Looks only: nothing is
  * opened for longer than a moment, no lock is taken, nothing is written.
  */
-import { closeSync, constants, openSync, readdirSync, readFileSync, realpathSync, statSync, type BigIntStats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  type BigIntStats,
+} from 'node:fs';
 import { join } from 'node:path';
 import { MarsError } from '../errors.js';
 import { errnoOf } from '../tree/disk.js';
@@ -33,7 +42,8 @@ export const devicePresent = (path: string): boolean => {
 export function probeDevice(path: string): Device {
   const info = statDevice(path);
   if (!info) throw new MarsError('device-missing', path);
-  if (!info.isBlockDevice() && !info.isFile()) throw new MarsError('device-unusable', `${path} is neither a block device nor a file`);
+  if (!info.isBlockDevice() && !info.isFile())
+    throw new MarsError('device-unusable', `${path} is neither a block device nor a file`);
   tryOpen(path, info.isBlockDevice());
   const user = info.isFile() ? (loopUser(path) ?? lockUser(info)) : undefined;
   if (user !== undefined) throw new MarsError('device-busy', `${path}: ${user}`);
@@ -46,7 +56,8 @@ function tryOpen(path: string, block: boolean): void {
     closeSync(openSync(path, constants.O_RDWR | (block ? constants.O_EXCL : 0)));
   } catch (error) {
     const code = errnoOf(error);
-    if (code === 'EBUSY' || code === 'ETXTBSY') throw new MarsError('device-busy', { found: `${path}: ${code}`, cause: error });
+    if (code === 'EBUSY' || code === 'ETXTBSY')
+      throw new MarsError('device-busy', { found: `${path}: ${code}`, cause: error });
     throw new MarsError('device-unusable', { found: `${path}: ${code}`, cause: error });
   }
 }
@@ -61,7 +72,8 @@ function blockSize(rdev: bigint): bigint {
 function loopUser(path: string): string | undefined {
   const real = realpathSync(path);
   for (const name of listDir('/sys/block').filter((n) => n.startsWith('loop'))) {
-    if (readText(join('/sys/block', name, 'loop/backing_file'))?.trim() === real) return `it is behind /dev/${name}`;
+    if (readText(join('/sys/block', name, 'loop/backing_file'))?.trim() === real)
+      return `it is behind /dev/${name}`;
   }
   return undefined;
 }
@@ -99,8 +111,10 @@ export function directoryWarnings(dir: string, uid: number | undefined): string[
   const info = statDevice(dir);
   if (!info) return [];
   const found: string[] = [];
-  if (uid !== undefined && info.uid !== BigInt(uid)) found.push(`${dir} belongs to user ${info.uid}, this is user ${uid}.`);
-  if ((info.mode & 0o077n) !== 0n) found.push(`${dir} can be entered by others (mode ${(info.mode & 0o777n).toString(8)}, should be 700).`);
+  if (uid !== undefined && info.uid !== BigInt(uid))
+    found.push(`${dir} belongs to user ${info.uid}, this is user ${uid}.`);
+  if ((info.mode & 0o077n) !== 0n)
+    found.push(`${dir} can be entered by others (mode ${(info.mode & 0o777n).toString(8)}, should be 700).`);
   return found;
 }
 

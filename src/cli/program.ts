@@ -70,12 +70,20 @@ function parse(argv: readonly string[]): Parsed | Report {
   program.helpInformation = () => `${overview(COMMANDS)}\n`;
   for (const option of GLOBAL_OPTIONS) program.option(option.flags, option.summary);
   const add = (spec: Command, name: string, force: boolean, hidden: boolean): void => {
-    const command = program.command(`${name} ${spec.args}`.trim(), { hidden }).description(spec.summary).allowExcessArguments(false);
+    const command = program
+      .command(`${name} ${spec.args}`.trim(), { hidden })
+      .description(spec.summary)
+      .allowExcessArguments(false);
     command.helpInformation = () => `${commandHelp(spec)}\n`;
     for (const option of spec.options ?? []) command.option(option.flags, option.summary);
     command.action(() => {
       const options = command.opts<Record<string, string | boolean | undefined>>();
-      found = { command: spec, input: { args: command.processedArgs as (string | undefined)[], options }, globals: program.opts(), force };
+      found = {
+        command: spec,
+        input: { args: command.processedArgs as (string | undefined)[], options },
+        globals: program.opts(),
+        force,
+      };
     });
   };
   for (const spec of COMMANDS) {
@@ -95,10 +103,18 @@ function parse(argv: readonly string[]): Parsed | Report {
 
 function usageError(error: CommanderError, argv: readonly string[]): MarsError {
   const said = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-  if (error.code === 'commander.unknownCommand') return new MarsError('unknown-command', { found: said.replace(/^unknown command /, ''), next: 'marsadm help' });
-  if (error.code === 'commander.help') return new MarsError('usage', { message: 'No command.', next: 'marsadm help' });
+  if (error.code === 'commander.unknownCommand')
+    return new MarsError('unknown-command', {
+      found: said.replace(/^unknown command /, ''),
+      next: 'marsadm help',
+    });
+  if (error.code === 'commander.help')
+    return new MarsError('usage', { message: 'No command.', next: 'marsadm help' });
   const spec = COMMANDS.find((c) => argv.some((word) => word === c.name || word === `force-${c.name}`));
-  return new MarsError('usage', { found: said, next: spec ? `usage: ${commandUsage(spec)} [options]` : 'marsadm help' });
+  return new MarsError('usage', {
+    found: said,
+    next: spec ? `usage: ${commandUsage(spec)} [options]` : 'marsadm help',
+  });
 }
 
 function globalOptions(parsed: Parsed, world: World): GlobalOptions {
@@ -123,6 +139,7 @@ function globalOptions(parsed: Parsed, world: World): GlobalOptions {
 function parseTimeout(text: string | undefined): number | undefined {
   if (text === undefined) return 600_000;
   if (text === 'none' || text === '-1') return undefined;
-  if (!/^\d{1,9}(\.\d{1,3})?$/.test(text)) throw new MarsError('usage', { found: `--timeout ${text}`, next: 'a number of seconds, or none' });
+  if (!/^\d{1,9}(\.\d{1,3})?$/.test(text))
+    throw new MarsError('usage', { found: `--timeout ${text}`, next: 'a number of seconds, or none' });
   return Math.round(Number(text) * 1000);
 }

@@ -28,7 +28,16 @@ import {
   type Scope,
 } from './facts.js';
 import { progress } from './logline.js';
-import { diskPresent, diskstate, flags, problems, replstate, role, type Local, type Problem } from './states.js';
+import {
+  diskPresent,
+  diskstate,
+  flags,
+  problems,
+  replstate,
+  role,
+  type Local,
+  type Problem,
+} from './states.js';
 
 export const SCHEMA = 1;
 
@@ -149,7 +158,6 @@ function resourceStatus(s: Scope, local: Local, now: bigint): ResourceStatus {
 
 function replicaStatus(s: Scope, local: Local, now: bigint): ReplicaStatus {
   const peer = peerStatus(s.snap, local, s.host, now);
-  const p = progress(s);
   return {
     host: s.host,
     self: peer.self,
@@ -180,15 +188,22 @@ function replicaStatus(s: Scope, local: Local, now: bigint): ReplicaStatus {
       syncing: is(s, 'is-syncing'),
     },
     sync: { done: Number(syncDone(s)), rest: Number(syncRest(s)), size: Number(size(s)) },
-    log: p && {
-      applied: Number(p.applied),
-      fetched: Number(p.fetched),
-      end: Number(p.end),
-      logs: { applied: Number(p.logs.applied), fetched: Number(p.logs.fetched), end: Number(p.logs.end) },
-    } || null,
+    log: logStatus(s),
     writeback: Number(dirty(s)),
     replayCode: fact(s, 'replay-code') ?? null,
     problems: problems(s, local),
     messages: messages(s),
+  };
+}
+
+function logStatus(s: Scope): LogStatus | null {
+  const p = progress(s);
+  if (!p) return null;
+  const { logs } = p;
+  return {
+    applied: Number(p.applied),
+    fetched: Number(p.fetched),
+    end: Number(p.end),
+    logs: { applied: Number(logs.applied), fetched: Number(logs.fetched), end: Number(logs.end) },
   };
 }

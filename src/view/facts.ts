@@ -51,7 +51,10 @@ export function allResources(snap: Snapshot): string[] {
   for (const e of snap.list('resource-')) {
     const cut = e.key.indexOf('/');
     const name = e.key.slice('resource-'.length, cut);
-    if (e.key === keys.resourceUuid(name) || e.key === keys.data(name, e.key.slice(keys.data(name, '').length)))
+    if (
+      e.key === keys.resourceUuid(name) ||
+      e.key === keys.data(name, e.key.slice(keys.data(name, '').length))
+    )
       names.add(name);
   }
   return sortNatural([...names]);
@@ -65,7 +68,8 @@ export function members(s: Scope): string[] {
 
 export const exists = (s: Scope): boolean => s.snap.get(keys.resourceUuid(s.resource)) !== undefined;
 export const isMember = (s: Scope): boolean => s.snap.get(keys.data(s.resource, s.host)) !== undefined;
-export const wish = (s: Scope, what: Switch): boolean => s.snap.value(keys.todo(s.resource, s.host, what)) === '1';
+export const wish = (s: Scope, what: Switch): boolean =>
+  s.snap.value(keys.todo(s.resource, s.host, what)) === '1';
 export const fact = (s: Scope, what: string): string | undefined =>
   s.snap.value(keys.actual(s.resource, s.host, what));
 export const is = (s: Scope, what: Flag): boolean => fact(s, what) === '1';
@@ -110,7 +114,9 @@ export function reachedSyncpos(s: Scope): boolean {
   const want = text === undefined ? undefined : parsePosition(text);
   if (!want) return true;
   const have = replayPosition(s);
-  return have !== undefined && (have.number > want.number || (have.number === want.number && have.pos >= want.pos));
+  return (
+    have !== undefined && (have.number > want.number || (have.number === want.number && have.pos >= want.pos))
+  );
 }
 
 /**
@@ -157,7 +163,9 @@ export function reach(snap: Snapshot, me: string, peer: string): Reach {
   const entry = snap.get(keys.peer(peer));
   if (!entry) return { connected: false, reason: 'never-contacted' };
   if (entry.value === 'connected') return { connected: true, since: entry.stamp };
-  const reason = entry.value.startsWith('unreachable:') ? entry.value.slice('unreachable:'.length) : entry.value;
+  const reason = entry.value.startsWith('unreachable:')
+    ? entry.value.slice('unreachable:'.length)
+    : entry.value;
   return { connected: false, reason, since: entry.stamp };
 }
 

@@ -9,7 +9,16 @@
  */
 import type { Position } from '../tree/catalogue.js';
 import { at as knownAt, historyOf, tip, type History } from '../strategy/history.js';
-import { at, designated, fetchPosition, is, isDesignated, members, replayPosition, type Scope } from './facts.js';
+import {
+  at,
+  designated,
+  fetchPosition,
+  is,
+  isDesignated,
+  members,
+  replayPosition,
+  type Scope,
+} from './facts.js';
 
 /** Every log starts with one header block, which carries no writes. */
 const HEADER = 4096n;
@@ -77,7 +86,12 @@ export function progress(s: Scope): Progress | undefined {
   const applied = least(along(line, replay.number, replay.pos), end);
   const held = isDesignated(s) && is(s, 'is-primary') ? line.end : later(replay, fetchPosition(s));
   const fetched = least(along(line, held.number, held.pos), end);
-  return { applied, fetched, end, logs: { applied: replay.number, fetched: held.number, end: line.end.number } };
+  return {
+    applied,
+    fetched,
+    end,
+    logs: { applied: replay.number, fetched: held.number, end: line.end.number },
+  };
 }
 
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);

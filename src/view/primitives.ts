@@ -53,8 +53,16 @@ export interface ClusterPrimitive {
 
 export type Primitive = ResourcePrimitive | ClusterPrimitive;
 
-const res = (summary: string, get: ResourcePrimitive['get']): Primitive => ({ scope: 'resource', summary, get });
-const clu = (summary: string, get: ClusterPrimitive['get']): Primitive => ({ scope: 'cluster', summary, get });
+const res = (summary: string, get: ResourcePrimitive['get']): Primitive => ({
+  scope: 'resource',
+  summary,
+  get,
+});
+const clu = (summary: string, get: ClusterPrimitive['get']): Primitive => ({
+  scope: 'cluster',
+  summary,
+  get,
+});
 const num = (n: bigint | undefined): Value => (n === undefined ? null : Number(n));
 const isFlag = (what: Flag, summary: string): Primitive => res(summary, (s) => is(s, what));
 const todo = (what: Switch, summary: string): Primitive => res(summary, (s) => wish(s, what));
@@ -75,7 +83,8 @@ function replayLag(s: Scope): bigint | undefined {
   if (primary === undefined || primary === s.host) return 0n;
   const here = fact(s, 'lamport');
   const there = fact(at(s, primary), 'lamport');
-  if (here === undefined || there === undefined || !/^\d+$/.test(here) || !/^\d+$/.test(there)) return undefined;
+  if (here === undefined || there === undefined || !/^\d+$/.test(here) || !/^\d+$/.test(there))
+    return undefined;
   const p = progress(s);
   const lag = BigInt(there) - BigInt(here);
   return lag < 0n || (p !== undefined && p.applied >= p.end) ? 0n : lag;
@@ -84,28 +93,44 @@ function replayLag(s: Scope): bigint | undefined {
 export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
   // the cluster
   'cluster-members': clu('hosts of the cluster', (snap) => clusterMembers(snap)),
-  'cluster-peers': clu('hosts of the cluster other than this one', (snap, l) => clusterMembers(snap).filter((h) => h !== l.me)),
+  'cluster-peers': clu('hosts of the cluster other than this one', (snap, l) =>
+    clusterMembers(snap).filter((h) => h !== l.me),
+  ),
   'all-resources': clu('resources of the cluster', (snap) => allResources(snap)),
   'my-resources': clu('resources this host is a member of', (snap, l) =>
-    allResources(snap).filter((resource) => isMember({ snap, resource, host: l.me }))),
+    allResources(snap).filter((resource) => isMember({ snap, resource, host: l.me })),
+  ),
   uuid: clu('identity of the cluster', (snap) => snap.value(keys.uuid) ?? null),
   'is-daemon-running': clu('does the local daemon run', (_snap, l) => l.daemon),
 
   // members
   'resource-members': res('hosts that hold a replica', (s) => members(s)),
-  'resource-peers': res('hosts that hold a replica, without this one', (s, l) => members(s).filter((h) => h !== l.me)),
+  'resource-peers': res('hosts that hold a replica, without this one', (s, l) =>
+    members(s).filter((h) => h !== l.me),
+  ),
   'is-member': res('does this host hold a replica', (s) => isMember(s)),
-  'resource-uuid': res('identity of the resource', (s) => s.snap.value(keys.resourceUuid(s.resource)) ?? null),
-  timeline: res('number of forced switches, plus one', (s) => s.snap.value(keys.timeline(s.resource)) ?? null),
+  'resource-uuid': res(
+    'identity of the resource',
+    (s) => s.snap.value(keys.resourceUuid(s.resource)) ?? null,
+  ),
+  timeline: res(
+    'number of forced switches, plus one',
+    (s) => s.snap.value(keys.timeline(s.resource)) ?? null,
+  ),
 
   // roles
   'get-primary': res('the designated primary, empty if nobody is', (s) => designated(s) ?? ''),
   'actual-primary': res('hosts that are primary now', (s) => actualPrimaries(s)),
   primarynode: res('the designated primary, `-` if nobody is', (s) => designated(s) ?? '-'),
-  role: res('Primary, Secondary, NotYetPrimary, RemainsPrimary, ForcedPrimary or None', (s) => role(s)),
+  role: res('role word: Primary, Secondary, NotYetPrimary, RemainsPrimary, ForcedPrimary or None', (s) =>
+    role(s),
+  ),
   'todo-role': res('the wished role: Primary, Secondary or None', (s) => todoRole(s)),
   'is-primary': isFlag('is-primary', 'is this host primary now'),
-  'is-secondary': res('is this host a replica and not primary now', (s) => isMember(s) && !is(s, 'is-primary')),
+  'is-secondary': res(
+    'is this host a replica and not primary now',
+    (s) => isMember(s) && !is(s, 'is-primary'),
+  ),
   'todo-primary': res('is this host the designated primary', (s) => isDesignated(s)),
 
   // wishes and facts
@@ -124,7 +149,10 @@ export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
     const primary = designated(s);
     return primary !== undefined && (primary === l.me ? l.daemon : reach(s.snap, l.me, primary).connected);
   }),
-  'replay-code': res('`ok`, or the word at which replay waits or has stopped', (s) => fact(s, 'replay-code') ?? ''),
+  'replay-code': res(
+    '`ok`, or the word at which replay waits or has stopped',
+    (s) => fact(s, 'replay-code') ?? '',
+  ),
   'disk-error': res('errno of the data device, 0 = none', (s) => Number(fact(s, 'disk-error') ?? '0')),
   state: res('`ok`, or the named error state of the primary', (s) => fact(s, 'state') ?? ''),
 
@@ -135,14 +163,22 @@ export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
 
   // devices
   'get-disk': res('path of the data device', (s) => s.snap.value(keys.data(s.resource, s.host)) ?? ''),
-  'get-device': res('name of the exported device', (s) => s.snap.value(keys.device(s.resource, s.host)) ?? ''),
+  'get-device': res(
+    'name of the exported device',
+    (s) => s.snap.value(keys.device(s.resource, s.host)) ?? '',
+  ),
   'disk-present': res('does the data device exist', (s, l) => diskPresent(s, l)),
   'device-present': isFlag('if-on', 'is the exported device there'),
   'device-opened': res('number of users of the exported device', (s) => num(openCount(s))),
   'disk-size': res('bytes of the data device', (s) => num(actsize(s))),
   'resource-size': res('bytes of the resource', (s) => num(size(s))),
   'resource-possible-size': res('bytes the resource could grow to', (s) =>
-    num(members(s).map((h) => actsize(at(s, h))).reduce((a, b) => (b < a ? b : a), actsize(s)))),
+    num(
+      members(s)
+        .map((h) => actsize(at(s, h)))
+        .reduce((a, b) => (b < a ? b : a), actsize(s)),
+    ),
+  ),
 
   // sync
   'sync-size': res('bytes to synchronise in all', (s) => num(size(s))),
@@ -156,23 +192,38 @@ export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
   'fetch-pos': log('bytes of log held here', (p) => p.fetched),
   'fetch-rest': log('bytes of log still to fetch', (p) => p.end - p.fetched),
   'fetch-reached': res('is all log held here', (s) => bool(s, (p) => p.fetched >= p.end)),
-  'fetch-percent': part('percent of log held here', (p) => p.fetched, (p) => p.end),
+  'fetch-percent': part(
+    'percent of log held here',
+    (p) => p.fetched,
+    (p) => p.end,
+  ),
   'fetch-lognr': log('number of the newest log held here', (p) => p.logs.fetched),
   'replay-size': log('bytes of log held here', (p) => p.fetched),
   'replay-pos': log('bytes of log applied', (p) => p.applied),
   'replay-rest': log('bytes of log held here and not applied', (p) => p.fetched - p.applied),
   'replay-reached': res('is all log held here applied', (s) => bool(s, (p) => p.applied >= p.fetched)),
-  'replay-percent': part('percent of the held log applied', (p) => p.applied, (p) => p.fetched),
+  'replay-percent': part(
+    'percent of the held log applied',
+    (p) => p.applied,
+    (p) => p.fetched,
+  ),
   'replay-lognr': log('number of the log being applied', (p) => p.logs.applied),
   'replay-lag': res('nanoseconds this replica is behind its primary', (s) => num(replayLag(s))),
   'work-size': log('bytes of log written by the primary', (p) => p.end),
   'work-pos': log('bytes of log applied', (p) => p.applied),
   'work-rest': log('bytes of log still to fetch or apply', (p) => p.end - p.applied),
   'work-reached': res('is everything applied', (s) => bool(s, (p) => p.applied >= p.end)),
-  'work-percent': part('percent of all log applied', (p) => p.applied, (p) => p.end),
+  'work-percent': part(
+    'percent of all log applied',
+    (p) => p.applied,
+    (p) => p.end,
+  ),
   'work-lognr': log('number of the newest log', (p) => p.logs.end),
   'writeback-rest': res('bytes of log not yet written back', (s) => num(dirty(s))),
-  'replay-link': res('position as it stands in the tree', (s) => s.snap.value(keys.replay(s.resource, s.host)) ?? ''),
+  'replay-link': res(
+    'position as it stands in the tree',
+    (s) => s.snap.value(keys.replay(s.resource, s.host)) ?? '',
+  ),
   'summary-vector': res('applied:held:written', (s) => {
     const p = progress(s);
     return p ? `${p.applied}:${p.fetched}:${p.end}` : '';

@@ -118,7 +118,11 @@ export function flags(s: Scope, local: Local): string {
     attach && is(s, 'is-attached') ? 'A' : attach || is(s, 'is-attached') ? 'a' : '-',
     step(isMember(s) && syncRest(s) === 0n, wish(s, 'sync'), 'S'),
     step(wish(s, 'connect') && (primary || (p !== undefined && p.fetched >= p.end)), wish(s, 'connect'), 'F'),
-    step(wish(s, 'allow-replay') && (primary || (p !== undefined && p.applied >= p.fetched)), wish(s, 'allow-replay'), 'R'),
+    step(
+      wish(s, 'allow-replay') && (primary || (p !== undefined && p.applied >= p.fetched)),
+      wish(s, 'allow-replay'),
+      'R',
+    ),
   ].join('');
 }
 
@@ -153,7 +157,8 @@ export function problems(s: Scope, local: Local): Problem[] {
   };
   if (s.host === local.me && isMember(s)) {
     if (!local.daemon) add('error', 'no-daemon');
-    if (local.diskPresent === false) add('error', 'device-missing', s.snap.value(keys.data(s.resource, s.host)));
+    if (local.diskPresent === false)
+      add('error', 'device-missing', s.snap.value(keys.data(s.resource, s.host)));
   }
   const disk = fact(s, 'disk-error');
   if (disk !== undefined && disk !== '0') add('error', 'disk-error', `errno ${disk}`);
@@ -162,11 +167,16 @@ export function problems(s: Scope, local: Local): Problem[] {
   const state = fact(s, 'state');
   if (state !== undefined && state !== 'ok') add(state === 'log-space-low' ? 'warning' : 'error', state);
   const published = fact(s, 'split-brain');
-  if (published !== undefined && published !== '' && stop !== 'split-brain') add('error', 'split-brain', published);
+  if (published !== undefined && published !== '' && stop !== 'split-brain')
+    add('error', 'split-brain', published);
   return found;
 }
 
 /** All members at once, for a caller that wants every problem of a resource. */
-export function allProblems(s: Scope, local: Local, hosts: readonly string[]): { host: string; problem: Problem }[] {
+export function allProblems(
+  s: Scope,
+  local: Local,
+  hosts: readonly string[],
+): { host: string; problem: Problem }[] {
   return hosts.flatMap((host) => problems(at(s, host), local).map((problem) => ({ host, problem })));
 }

@@ -44,8 +44,16 @@ function localLines(r: ResourceStatus, m: ReplicaStatus, count: string, paint: P
 }
 
 function peerLines(r: ResourceStatus, m: ReplicaStatus, paint: Paint): string[] {
-  const age = m.connected ? '' : paint.bad(` (unreachable ${humanTime(m.age === null ? undefined : BigInt(m.age) * 1_000_000_000n)}, last known)`);
-  return [`     ${m.host} ${words(m, r, paint)}${age}`, ...progressLines(m, '        '), ...problemLines(m, '        ', paint)];
+  const age = m.connected
+    ? ''
+    : paint.bad(
+        ` (unreachable ${humanTime(m.age === null ? undefined : BigInt(m.age) * 1_000_000_000n)}, last known)`,
+      );
+  return [
+    `     ${m.host} ${words(m, r, paint)}${age}`,
+    ...progressLines(m, '        '),
+    ...problemLines(m, '        ', paint),
+  ];
 }
 
 function words(m: ReplicaStatus, r: ResourceStatus, paint: Paint): string {
@@ -58,13 +66,18 @@ function progressLines(m: ReplicaStatus, indent: string): string[] {
   const lines: string[] = [];
   if (m.sync.rest > 0) {
     const [done, size] = [BigInt(m.sync.done), BigInt(m.sync.size)];
-    lines.push(`${indent}syncing: ${bar(done, done, size)} ${percent(done, size)}% (${humanSize(done)} of ${humanSize(size)})`);
+    lines.push(
+      `${indent}syncing: ${bar(done, done, size)} ${percent(done, size)}% (${humanSize(done)} of ${humanSize(size)})`,
+    );
   }
   if (m.log && m.log.applied < m.log.end && m.role !== 'Primary') {
     const [applied, fetched, end] = [BigInt(m.log.applied), BigInt(m.log.fetched), BigInt(m.log.end)];
     const { logs } = m.log;
-    const numbers = logs.applied === logs.end ? `${logs.end}` : `${logs.applied}::${logs.fetched}..${logs.end}`;
-    lines.push(`${indent}replaying: ${bar(applied, fetched, end)} ${percent(applied, end)}% logs: [${numbers}]`);
+    const numbers =
+      logs.applied === logs.end ? `${logs.end}` : `${logs.applied}::${logs.fetched}..${logs.end}`;
+    lines.push(
+      `${indent}replaying: ${bar(applied, fetched, end)} ${percent(applied, end)}% logs: [${numbers}]`,
+    );
     lines.push(`${indent}  > fetch: ${humanSize(end - fetched)} replay: ${humanSize(fetched - applied)}`);
   }
   return lines;

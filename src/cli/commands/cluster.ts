@@ -1,5 +1,157 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** create-cluster, join-token, join-cluster, leave-cluster. */
-import type { Command } from './spec.js';
+import { networkInterfaces } from 'node:os';
+import { createCluster, createToken, joinCluster, leaveCluster } from '../../cluster/join.js';
+import { MarsError } from '../../errors.js';
+import { formatAddress, parseAddress } from '../../tree/catalogue.js';
+import type { Context } from '../context.js';
+import { success, type Report } from '../output.js';
+import { checkLeaveCluster } from '../plan/maintenance.js';
+import { daemonRuns } from '../probe.js';
+import { arg, text, type Command, type Input } from './spec.js';
 
-export const clusterCommands: readonly Command[] = [];
+/** Where members listen unless they say otherwise. */
+const PORT = 7777;
+
+const addressOption = {
+  flags: '--address <host:port>',
+  summary: `where other members reach this host (default: the first address of this machine, port ${String(PORT)})`,
+};
+
+function address(input: Input): string {
+  const given = text(input, 'address');
+  if (given !== undefined) {
+    if (!parseAddress(given))
+      throw new MarsError('bad-address', { found: given, next: '--address HOST:PORT' });
+    return given;
+  }
+  const own = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .find((a) => !a.internal && a.family === 'IPv4');
+  if (!own)
+    throw new MarsError('bad-address', { found: 'this machine has no address', next: '--address HOST:PORT' });
+  return formatAddress({ host: own.address, port: PORT });
+}
+
+const startNote = (ctx: Context): void => {
+  if (!daemonRuns(ctx.dir)) ctx.warn('No daemon runs here: start marsd.');
+};
+
+/** The world is not to be changed by a dry run. */
+const dry = (ctx: Context, what: string): Report | undefined =>
+  ctx.options.dryRun ? success(`dry run: ${what}`) : undefined;
+
+function seconds(word: string | undefined): number | undefined {
+  if (word === undefined) return undefined;
+  const value = Number(word);
+  if (!/^\d{1,8}$/.test(word) || value < 1)
+    throw new MarsError('usage', { found: `--valid ${word}`, next: 'a number of seconds' });
+  return value;
+}
+
+async function join(ctx: Context, input: Input): Promise<Report> {
+  const where = address(input);
+  const preview = dry(ctx, `${ctx.host} would join as ${where}`);
+  if (preview) return preview;
+  const { timeout } = ctx.options;
+  const late = timeout === undefined ? undefined : AbortSignal.timeout(timeout);
+  const signal = late ? AbortSignal.any([ctx.signal, late]) : ctx.signal;
+  try {
+    const { uuid, via } = await joinCluster({
+      dir: ctx.dir,
+      host: ctx.host,
+      address: where,
+      token: arg(input, 0),
+      signal,
+    });
+    startNote(ctx);
+    return success(`${ctx.host} joined the cluster of ${via}`, { uuid, via, address: where });
+  } catch (error) {
+    if (ctx.signal.aborted) throw new MarsError('interrupted', { cause: error });
+    if (late?.aborted)
+      throw new MarsError('timeout', {
+        found: 'the member that made the token did not answer',
+        cause: error,
+      });
+    throw error;
+  }
+}
+
+function leave(ctx: Context): Report {
+  const tree = ctx.memberTree();
+  const situation = ctx.situation(tree.snapshot());
+  checkLeaveCluster(situation);
+  const preview = dry(ctx, `${ctx.host} would leave the cluster`);
+  if (preview) return preview;
+  ctx.alone(() => leaveCluster({ dir: ctx.dir, host: ctx.host }));
+  if (!situation.daemon)
+    ctx.warn(
+      `No daemon runs here to tell the others: run \`marsadm leave-cluster --host ${ctx.host}\` on another member as well.`,
+    );
+  return success(`${ctx.host} left the cluster`);
+}
+
+export const clusterCommands: readonly Command[] = [
+  {
+    name: 'create-cluster',
+    args: '',
+    group: 'cluster',
+    summary: 'make a new cluster with this host as its only member',
+    options: [addressOption],
+    run: (ctx, input) => {
+      const where = address(input);
+      const preview = dry(ctx, `${ctx.host} would make a cluster as ${where}`);
+      if (preview) return preview;
+      const { uuid } = createCluster({ dir: ctx.dir, host: ctx.host, address: where });
+      startNote(ctx);
+      return success(`cluster ${uuid} created, ${ctx.host} is its only member`, { uuid, address: where });
+    },
+  },
+  {
+    name: 'join-token',
+    args: '',
+    group: 'cluster',
+    summary: 'make a token with which one new host may join the cluster',
+    details:
+      'The token is secret and good for one join. It contains the address of this host and the fingerprint of its certificate; a daemon must run here when it is used.',
+    options: [
+      { flags: '--valid <seconds>', summary: 'how long it may be used (default 3600)' },
+      {
+        flags: '--address <host:port>',
+        summary: 'where the new host shall call, if not at the address of this host',
+      },
+    ],
+    run: (ctx, input) => {
+      ctx.memberTree();
+      const valid = seconds(text(input, 'valid'));
+      const given = text(input, 'address') === undefined ? undefined : address(input);
+      const preview = dry(ctx, 'a token would be made');
+      if (preview) return preview;
+      const { token, expires } = createToken({
+        dir: ctx.dir,
+        host: ctx.host,
+        ...(valid !== undefined && { validSeconds: valid }),
+        ...(given !== undefined && { address: given }),
+      });
+      if (!daemonRuns(ctx.dir)) ctx.warn('No daemon runs here to answer the new host: start marsd.');
+      return success('token made', { token, expires }, token);
+    },
+  },
+  {
+    name: 'join-cluster',
+    args: '<token>',
+    group: 'cluster',
+    summary: 'join the cluster whose member made the token',
+    options: [addressOption],
+    run: join,
+  },
+  {
+    name: 'leave-cluster',
+    args: '',
+    group: 'cluster',
+    summary: 'take this host out of the cluster',
+    details:
+      'Refused while the host has replicas. With --host HOST a member takes out a host that is gone for good; its certificate is refused from then on.',
+    run: leave,
+  },
+];

@@ -33,13 +33,19 @@ export function otherCommands(table: () => readonly Command[]): readonly Command
       run: (_ctx, input) => {
         const [code] = input.args;
         if (code === undefined) {
-          const lines = Object.entries(REASONS).map(([name, r]) => `${name.padEnd(22)} ${String(r.exit).padStart(2)}  ${r.text}`);
+          const lines = Object.entries(REASONS).map(
+            ([name, r]) => `${name.padEnd(22)} ${String(r.exit).padStart(2)}  ${r.text}`,
+          );
           return success('reasons', { ...REASONS } as unknown as Json, lines.join('\n'));
         }
         if (!isReasonCode(code)) throw new MarsError('unknown-reason', code);
         const reason = REASONS[code];
         const hint = reason.hint === undefined ? '' : `\nNext: ${reason.hint}`;
-        return success(reason.text, { code, ...reason }, `${code} (exit code ${reason.exit}): ${reason.text}${hint}`);
+        return success(
+          reason.text,
+          { code, ...reason },
+          `${code} (exit code ${reason.exit}): ${reason.text}${hint}`,
+        );
       },
     },
     {

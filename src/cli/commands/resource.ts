@@ -13,11 +13,17 @@ function sizeArgument(word: string | undefined): bigint | undefined {
   if (word === undefined) return undefined;
   const bytes = word.startsWith('/') && statDevice(word) ? probeDevice(word).bytes : parseSize(word);
   if (bytes === undefined || bytes <= 0n || bytes % 4096n !== 0n)
-    throw new MarsError('bad-size', { found: word, next: 'a number with an optional suffix: k m g t p (1000) or K M G T P (1024)' });
+    throw new MarsError('bad-size', {
+      found: word,
+      next: 'a number with an optional suffix: k m g t p (1000) or K M G T P (1024)',
+    });
   return bytes;
 }
 
-const nameOption = { flags: '--name <name>', summary: 'name of the exported device (default: that of the resource)' };
+const nameOption = {
+  flags: '--name <name>',
+  summary: 'name of the exported device (default: that of the resource)',
+};
 
 export const resourceCommands: readonly Command[] = [
   {
@@ -34,7 +40,8 @@ export const resourceCommands: readonly Command[] = [
       const uuid = ctx.freshUuid();
       return ctx.perResource(
         arg(input, 0),
-        (sit, resource) => planCreate(sit, { resource, device: probeDevice(resolve(arg(input, 1))), size, name, uuid }),
+        (sit, resource) =>
+          planCreate(sit, { resource, device: probeDevice(resolve(arg(input, 1))), size, name, uuid }),
         'never',
       );
     },
@@ -44,7 +51,8 @@ export const resourceCommands: readonly Command[] = [
     args: '<resource> <device>',
     group: 'resource',
     summary: 'make a replica of a resource on a local block device or file, whose content is overwritten',
-    details: 'Waits until the full sync has started, not until it is done: use `wait-resource R is-consistent` for that.',
+    details:
+      'Waits until the full sync has started, not until it is done: use `wait-resource R is-consistent` for that.',
     options: [nameOption],
     run: (ctx, input) => {
       const name = validResource(text(input, 'name') ?? arg(input, 0));
@@ -62,7 +70,9 @@ export const resourceCommands: readonly Command[] = [
     summary: 'give up the replica of this host; the data on its device stays as it is',
     details: 'With --host HOST --force a member removes the replica of a host that is gone for good.',
     run: (ctx, input) =>
-      ctx.perResource(arg(input, 0), (sit, resource) => planLeave(sit, resource, logFiles(ctx.dir, resource))),
+      ctx.perResource(arg(input, 0), (sit, resource) =>
+        planLeave(sit, resource, logFiles(ctx.dir, resource)),
+      ),
   },
   {
     name: 'delete-resource',
@@ -70,7 +80,11 @@ export const resourceCommands: readonly Command[] = [
     group: 'resource',
     summary: 'forget a resource that has no members any more',
     run: (ctx, input) =>
-      ctx.perResource(arg(input, 0), (sit, resource) => planDelete(sit, resource, logFiles(ctx.dir, resource)), 'never'),
+      ctx.perResource(
+        arg(input, 0),
+        (sit, resource) => planDelete(sit, resource, logFiles(ctx.dir, resource)),
+        'never',
+      ),
   },
   {
     name: 'resize',

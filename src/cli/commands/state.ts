@@ -17,13 +17,21 @@ function simple(group: Group, name: string, summary: string, plan: Planner, deta
 function pair(off: string, on: string, which: Switch, noun: string): Command[] {
   return [
     simple('switch', on, `allow ${noun} here`, (sit, r) => planSwitch(sit, r, which, true)),
-    simple('switch', off, `stop ${noun} here, and wait until it has stopped`, (sit, r) => planSwitch(sit, r, which, false)),
+    simple('switch', off, `stop ${noun} here, and wait until it has stopped`, (sit, r) =>
+      planSwitch(sit, r, which, false),
+    ),
   ];
 }
 
 export const stateCommands: readonly Command[] = [
   simple('switch', 'attach', 'use the data device', (sit, r) => planSwitch(sit, r, 'attach', true)),
-  simple('switch', 'detach', 'let go of the data device', (sit, r) => planSwitch(sit, r, 'attach', false), 'Refused while the exported device is in use.'),
+  simple(
+    'switch',
+    'detach',
+    'let go of the data device',
+    (sit, r) => planSwitch(sit, r, 'attach', false),
+    'Refused while the exported device is in use.',
+  ),
   simple('switch', 'up', 'all switches on', planUp),
   simple('switch', 'down', 'all switches off', planDown, 'Refused while the exported device is in use.'),
   ...pair('disconnect', 'connect', 'connect', 'fetching of logs'),
@@ -37,12 +45,28 @@ export const stateCommands: readonly Command[] = [
     summary: 'make this host primary: hand over from the old one without loss, or take over by --force',
     details:
       'The planned handover needs no `secondary` beforehand: the old primary steps down when its device is closed, this host fetches and applies the rest and takes over. It is refused when it cannot succeed or would lose data; if it does not succeed in time and the old primary has not stepped down, it is taken back (exit 4). With --force, and fetching switched off (`disconnect`), nobody is asked: that may fork the history (split brain).',
-    options: [{ flags: '--ignore-sync', summary: 'hand over although other replicas are still being synchronised' }],
+    options: [
+      { flags: '--ignore-sync', summary: 'hand over although other replicas are still being synchronised' },
+    ],
     run: (ctx, input) =>
-      ctx.perResource(arg(input, 0), (sit, r) => planPrimary(sit, r, { ignoreSync: input.options['ignoreSync'] === true })),
+      ctx.perResource(arg(input, 0), (sit, r) =>
+        planPrimary(sit, r, { ignoreSync: input.options['ignoreSync'] === true }),
+      ),
   },
-  simple('role', 'secondary', 'nobody shall be primary (not needed for a handover)', planSecondary, 'Without a primary there is no sync, join or invalidate. Refused while the device is in use.'),
-  simple('role', 'invalidate', 'throw this replica away and sync it again from the primary', planInvalidate, 'This is how a split brain is resolved on the side that loses.'),
+  simple(
+    'role',
+    'secondary',
+    'nobody shall be primary (not needed for a handover)',
+    planSecondary,
+    'Without a primary there is no sync, join or invalidate. Refused while the device is in use.',
+  ),
+  simple(
+    'role',
+    'invalidate',
+    'throw this replica away and sync it again from the primary',
+    planInvalidate,
+    'This is how a split brain is resolved on the side that loses.',
+  ),
   simple('logs', 'log-rotate', 'let the primary begin a new log', planRotate),
   simple('logs', 'log-delete', 'delete logs that no replica needs', planLogDelete),
   { ...simple('logs', 'log-delete-all', 'the same as log-delete', planLogDelete), hidden: true },

@@ -21,7 +21,10 @@ function keyOf(ctx: Context, word: string): string {
 function writableKey(ctx: Context, word: string): string {
   const key = keyOf(ctx, word);
   if (!ctx.options.force && !/(?:^|\/)userspace\/[^/]+$/.test(key))
-    throw new MarsError('key-protected', { found: key, next: 'use a key below userspace/, or --force if you know what you do' });
+    throw new MarsError('key-protected', {
+      found: key,
+      next: 'use a key below userspace/, or --force if you know what you do',
+    });
   return key;
 }
 
@@ -34,8 +37,14 @@ function write(ctx: Context, key: string, value: string | null): void {
 export function readable(text: string): string {
   const names = getSystemErrorMap();
   return text
-    .replace(/\b(\d{10})\.(\d{9})\b/g, (_, sec: string, nsec: string) => `${new Date(Number(sec) * 1000).toISOString().slice(0, -5)}.${nsec}Z`)
-    .replace(/\berror = -(\d+)\b/g, (all, code: string) => `${all} (${names.get(-Number(code))?.[0] ?? 'unknown'})`);
+    .replace(
+      /\b(\d{10})\.(\d{9})\b/g,
+      (_, sec: string, nsec: string) => `${new Date(Number(sec) * 1000).toISOString().slice(0, -5)}.${nsec}Z`,
+    )
+    .replace(
+      /\berror = -(\d+)\b/g,
+      (all, code: string) => `${all} (${names.get(-Number(code))?.[0] ?? 'unknown'})`,
+    );
 }
 
 export const treeCommands: readonly Command[] = [

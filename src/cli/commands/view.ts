@@ -47,7 +47,8 @@ function viewOne(ctx: Context, primitive: Primitive, word: string | undefined): 
 function view(ctx: Context, input: Input): Report {
   const [first, second] = input.args;
   const primitive = first === undefined ? undefined : PRIMITIVES[first];
-  if (primitive && Object.hasOwn(PRIMITIVES, arg(input, 0)) && !isKnown(ctx, first)) return viewOne(ctx, primitive, second);
+  if (primitive && Object.hasOwn(PRIMITIVES, arg(input, 0)) && !isKnown(ctx, first))
+    return viewOne(ctx, primitive, second);
   if (second !== undefined) throw new MarsError('unknown-macro', first ?? '');
   return viewAll(ctx, first);
 }

@@ -10,7 +10,11 @@ import { planBarrier } from '../plan/maintenance.js';
 import type { Condition } from '../plan/plan.js';
 import { arg, type Command } from './spec.js';
 
-async function waitEach(ctx: Context, word: string, condition: (resource: string) => Condition): Promise<Report> {
+async function waitEach(
+  ctx: Context,
+  word: string,
+  condition: (resource: string) => Condition,
+): Promise<Report> {
   const tree = ctx.memberTree();
   const wanted = ctx.select(word, 'mine').map((resource) => ({ resource, condition: condition(resource) }));
   const results = await Promise.all(
@@ -34,7 +38,8 @@ export const waitCommands: readonly Command[] = [
     args: '[resource]',
     group: 'wait',
     summary: 'wait until every member has merged everything this host has written',
-    details: 'With RESOURCE only its members are waited for. Members that cannot be reached are named while waiting.',
+    details:
+      'With RESOURCE only its members are waited for. Members that cannot be reached are named while waiting.',
     run: async (ctx, input) => {
       ctx.memberTree();
       const [resource] = input.args;

@@ -60,11 +60,23 @@ export function attached(resource: string, host: string, me: string): Condition 
 function diskTrouble(s: Scope): Verdict | undefined {
   const error = fact(s, 'disk-error');
   if (error === undefined || error === '0' || is(s, 'is-attached')) return undefined;
-  return failed(new MarsError('device-unusable', `${s.host}: errno ${error} on ${s.snap.value(keys.data(s.resource, s.host)) ?? '?'}`));
+  return failed(
+    new MarsError(
+      'device-unusable',
+      `${s.host}: errno ${error} on ${s.snap.value(keys.data(s.resource, s.host)) ?? '?'}`,
+    ),
+  );
 }
 
 /** The daemon of `host` has answered a request with a stamp at least as new. */
-export function answered(resource: string, host: string, request: Request, answer: string, stamp: string, me: string): Condition {
+export function answered(
+  resource: string,
+  host: string,
+  request: Request,
+  answer: string,
+  stamp: string,
+  me: string,
+): Condition {
   return {
     name: `${host}: ${resource} ${answer}>=${stamp}`,
     judge: (snap) => {
@@ -79,19 +91,27 @@ export function answered(resource: string, host: string, request: Request, answe
  * Every byte of log is here and applied, and the device is ours. Forced: what
  * replay says is no obstacle, since it may speak of the branch that is given up.
  */
-export function becamePrimary(resource: string, host: string, old: string | undefined, force = false): Condition {
+export function becamePrimary(
+  resource: string,
+  host: string,
+  old: string | undefined,
+  force = false,
+): Condition {
   return {
     name: `${host}: ${resource} is-primary=1`,
     judge: (snap) => {
       const s: Scope = { snap, resource, host };
       const other = designated(s);
-      if (other !== host) return failed(new MarsError('primary-changed', `the designated primary is ${other ?? 'nobody'} now`));
+      if (other !== host)
+        return failed(new MarsError('primary-changed', `the designated primary is ${other ?? 'nobody'} now`));
       if (is(s, 'is-primary') && fact(s, 'if-on') !== '0') return met;
       const trouble = diskTrouble(s) ?? (force ? undefined : replayTrouble(s));
       if (trouble) return trouble;
       if (!force && old !== undefined && old !== host && is(at(s, old), 'is-primary'))
         return still(snap, host, old, `${resource} is-primary is still 1`);
-      return waiting(`${host}: ${resource} ${behind(s) ?? `is-primary is still ${fact(s, 'is-primary') ?? '0'}`}${codeNote(s)}`);
+      return waiting(
+        `${host}: ${resource} ${behind(s) ?? `is-primary is still ${fact(s, 'is-primary') ?? '0'}`}${codeNote(s)}`,
+      );
     },
   };
 }
@@ -125,7 +145,8 @@ export function syncStarted(resource: string, host: string): Condition {
       if (trouble) return trouble;
       const primary = designated(s);
       if (primary === undefined) return waiting(`${host}: ${resource} has no designated primary`);
-      if (!reach(snap, host, primary).connected) return still(snap, host, primary, `${resource} cannot be synchronised from it`);
+      if (!reach(snap, host, primary).connected)
+        return still(snap, host, primary, `${resource} cannot be synchronised from it`);
       return waiting(`${host}: ${resource} sync has not started yet${codeNote(s)}`);
     },
   };
@@ -167,7 +188,10 @@ const FACTS: Readonly<Record<string, { readonly is: Test; readonly todo?: Test }
   replay: { is: (s) => is(s, 'is-replaying'), todo: (s) => wish(s, 'allow-replay') },
   sync: { is: (s) => is(s, 'is-syncing'), todo: (s) => wish(s, 'sync') },
   primary: { is: (s) => is(s, 'is-primary'), todo: (s) => designated(s) === s.host },
-  secondary: { is: (s) => isMember(s) && !is(s, 'is-primary'), todo: (s) => isMember(s) && designated(s) !== s.host },
+  secondary: {
+    is: (s) => isMember(s) && !is(s, 'is-primary'),
+    todo: (s) => isMember(s) && designated(s) !== s.host,
+  },
   device: { is: (s) => is(s, 'if-on') },
   opened: { is: (s) => openCount(s) > 0n },
   member: { is: isMember },
@@ -215,7 +239,10 @@ export function namedCondition(resource: string, host: string, text: string): Co
     judge: (snap) => {
       const s: Scope = { snap, resource, host };
       if (test(s) === on) return met;
-      const trouble = prefix !== 'todo-' && on && ['consistent', 'uptodate', 'primary'].includes(word) ? replayTrouble(s) : undefined;
+      const trouble =
+        prefix !== 'todo-' && on && ['consistent', 'uptodate', 'primary'].includes(word)
+          ? replayTrouble(s)
+          : undefined;
       return trouble ?? waiting(`${host}: ${resource} ${text} does not hold${behindNote(s)}${codeNote(s)}`);
     },
   };

@@ -46,7 +46,8 @@ export interface HandoverOptions {
 export function planPrimary(sit: Situation, r: string, options: HandoverOptions): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
-  if (designated(s) === sit.me && is(s, 'is-primary') && sit.daemon) return plan(`${sit.me} is already primary of ${r}`);
+  if (designated(s) === sit.me && is(s, 'is-primary') && sit.daemon)
+    return plan(`${sit.me} is already primary of ${r}`);
   if (!sit.daemon) throw new MarsError('no-daemon');
   return sit.force ? forced(sit, s) : planned(sit, s, options);
 }
@@ -61,12 +62,20 @@ function planned(sit: Situation, s: Scope, options: HandoverOptions): Plan {
       next: `choose the host to keep; on it: marsadm disconnect ${r} && marsadm primary --force ${r}; on the others: marsadm invalidate ${r}`,
     });
   checkReplica(s, sit);
-  if (!wish(s, 'connect')) throw new MarsError('fetch-off', { found: `${sit.me}: fetching is switched off`, next: `marsadm connect ${r}` });
+  if (!wish(s, 'connect'))
+    throw new MarsError('fetch-off', {
+      found: `${sit.me}: fetching is switched off`,
+      next: `marsadm connect ${r}`,
+    });
   const stop = replayStop(s);
-  if (stop !== undefined) throw new MarsError('replay-error', { found: `${sit.me}: ${stop}`, next: `marsadm explain ${stop}` });
+  if (stop !== undefined)
+    throw new MarsError('replay-error', { found: `${sit.me}: ${stop}`, next: `marsadm explain ${stop}` });
   if (!options.ignoreSync) checkOtherSyncs(s, sit);
   if (old !== undefined && old !== sit.me && isMember(at(s, old))) checkOld(at(s, old), sit);
-  const before: Changes = { [keys.primary(r)]: sit.snap.value(keys.primary(r)) ?? NONE, [keys.lastPrimary(r)]: sit.snap.value(keys.lastPrimary(r)) ?? null };
+  const before: Changes = {
+    [keys.primary(r)]: sit.snap.value(keys.primary(r)) ?? NONE,
+    [keys.lastPrimary(r)]: sit.snap.value(keys.lastPrimary(r)) ?? null,
+  };
   return plan(`${sit.me} is primary of ${r}`, {
     writes: { [keys.primary(r)]: sit.me, [keys.lastPrimary(r)]: sit.me },
     waitFor: [becamePrimary(r, sit.me, old)],
@@ -75,7 +84,13 @@ function planned(sit: Situation, s: Scope, options: HandoverOptions): Plan {
 }
 
 /** The old primary never let go: it stays primary. Otherwise going on is the only way. */
-function takeBack(snap: Snapshot, r: string, me: string, old: string | undefined, before: Changes): Changes | undefined {
+function takeBack(
+  snap: Snapshot,
+  r: string,
+  me: string,
+  old: string | undefined,
+  before: Changes,
+): Changes | undefined {
   const s: Scope = { snap, resource: r, host: me };
   if (designated(s) !== me || is(s, 'is-primary') || old === undefined || old === me) return undefined;
   return is(at(s, old), 'is-primary') ? before : undefined;
@@ -91,12 +106,18 @@ function checkReplica(s: Scope, sit: Situation): void {
     });
   if (syncRest(s) > 0n || !reachedSyncpos(s))
     throw new MarsError('sync-unfinished', {
-      found: syncRest(s) > 0n ? `${sit.me}: ${humanSize(syncRest(s))} are missing` : `${sit.me}: replay has not passed the end of the sync`,
+      found:
+        syncRest(s) > 0n
+          ? `${sit.me}: ${humanSize(syncRest(s))} are missing`
+          : `${sit.me}: replay has not passed the end of the sync`,
       next: `marsadm wait-resource ${r} is-consistent`,
     });
   if (replayPosition(s) === undefined) throw new MarsError('no-replay-position', `${sit.me}: ${r}`);
   if (!wish(s, 'allow-replay'))
-    throw new MarsError('replay-off', { found: `${sit.me}: replay is switched off`, next: `marsadm resume-replay ${r}` });
+    throw new MarsError('replay-off', {
+      found: `${sit.me}: replay is switched off`,
+      next: `marsadm resume-replay ${r}`,
+    });
 }
 
 function checkOtherSyncs(s: Scope, sit: Situation): void {
@@ -132,7 +153,10 @@ function forced(sit: Situation, s: Scope): Plan {
   const r = s.resource;
   checkReplica(s, sit);
   if (wish(s, 'connect'))
-    throw new MarsError('fetch-on', { found: `${sit.me}: fetching is switched on`, next: `marsadm disconnect ${r}` });
+    throw new MarsError('fetch-on', {
+      found: `${sit.me}: fetching is switched on`,
+      next: `marsadm disconnect ${r}`,
+    });
   const others = members(s).filter((h) => h !== sit.me && is(at(s, h), 'is-primary'));
   const warnings = others.map((h) =>
     reach(sit.snap, sit.me, h).connected
@@ -140,13 +164,20 @@ function forced(sit: Situation, s: Scope): Plan {
       : `${h} was primary when last heard of: this may be a split brain.`,
   );
   const timeline = (parseCount(sit.snap.value(keys.timeline(r))) ?? 0n) + 1n;
-  const copying: readonly Condition[] = is(s, 'is-copying') ? [flagIs(r, sit.me, 'is-copying', false, sit.me)] : [];
+  const copying: readonly Condition[] = is(s, 'is-copying')
+    ? [flagIs(r, sit.me, 'is-copying', false, sit.me)]
+    : [];
   const write = (): Plan =>
     plan(`${sit.me} is primary of ${r}, by force`, {
-      writes: { [keys.primary(r)]: sit.me, [keys.lastPrimary(r)]: sit.me, [keys.timeline(r)]: timeline.toString() },
+      writes: {
+        [keys.primary(r)]: sit.me,
+        [keys.lastPrimary(r)]: sit.me,
+        [keys.timeline(r)]: timeline.toString(),
+      },
       waitFor: [becamePrimary(r, sit.me, undefined, true)],
     });
-  const first = copying.length > 0 ? plan(`fetching of ${r} has stopped`, { waitFor: copying, next: write }) : write();
+  const first =
+    copying.length > 0 ? plan(`fetching of ${r} has stopped`, { waitFor: copying, next: write }) : write();
   return { ...first, warnings };
 }
 
@@ -160,7 +191,10 @@ export function planSecondary(sit: Situation, r: string): Plan {
   if (isMember(there) && !sit.force) checkOld(there, sit);
   const wait = isMember(there) && fact(there, 'is-primary') === '1' && (old !== sit.me || sit.daemon);
   return plan(`nobody is primary of ${r}`, {
-    warnings: old === sit.me ? [] : [`This takes the role from ${old}; for a handover use \`marsadm primary\` alone.`],
+    warnings:
+      old === sit.me
+        ? []
+        : [`This takes the role from ${old}; for a handover use \`marsadm primary\` alone.`],
     writes: { [keys.primary(r)]: NONE, [keys.lastPrimary(r)]: old },
     waitFor: wait ? [flagIs(r, old, 'is-primary', false, sit.me)] : [],
   });

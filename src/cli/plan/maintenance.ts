@@ -22,11 +22,18 @@ import { answered, merged } from './conditions.js';
 import { requireMember, switches } from './membership.js';
 import { plan, type Plan, type Situation } from './plan.js';
 
-function request(sit: Situation, r: string, what: Request, answer: string): Pick<Plan, 'writes' | 'waitFor' | 'warnings'> {
+function request(
+  sit: Situation,
+  r: string,
+  what: Request,
+  answer: string,
+): Pick<Plan, 'writes' | 'waitFor' | 'warnings'> {
   return {
     writes: { [keys.todo(r, sit.me, what)]: sit.stamp },
     waitFor: sit.daemon ? [answered(r, sit.me, what, answer, sit.stamp, sit.me)] : [],
-    warnings: sit.daemon ? [] : ['No daemon runs here; the request is written and is served when marsd is started.'],
+    warnings: sit.daemon
+      ? []
+      : ['No daemon runs here; the request is written and is served when marsd is started.'],
   };
 }
 
@@ -34,7 +41,10 @@ export function planRotate(sit: Situation, r: string): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
   if (!is(s, 'is-primary'))
-    throw new MarsError('not-primary', { found: `the primary is ${designated(s) ?? 'nobody'}`, next: `marsadm log-rotate ${r} there` });
+    throw new MarsError('not-primary', {
+      found: `the primary is ${designated(s) ?? 'nobody'}`,
+      next: `marsadm log-rotate ${r} there`,
+    });
   return plan(`${r}: the primary writes a new log`, request(sit, r, 'rotate', 'rotated'));
 }
 
@@ -60,7 +70,8 @@ export function planInvalidate(sit: Situation, r: string): Plan {
       found: primary === sit.me ? `${sit.me} is the designated primary` : `${sit.me} is still primary`,
       next: `marsadm primary ${r} on the host whose data shall be kept`,
     });
-  if (primary === undefined) throw new MarsError('no-primary', { next: `marsadm primary ${r} on the host whose data shall be kept` });
+  if (primary === undefined)
+    throw new MarsError('no-primary', { next: `marsadm primary ${r} on the host whose data shall be kept` });
   const asked = request(sit, r, 'invalidate', 'invalidated');
   return plan(`${sit.me}: the replica of ${r} is thrown away and comes again from ${primary}`, {
     ...asked,
@@ -71,11 +82,17 @@ export function planInvalidate(sit: Situation, r: string): Plan {
 /** Everything this host has written so far has arrived at every member (of one resource, or of the cluster). */
 export function planBarrier(sit: Situation, resource: string | undefined): Plan {
   const peers = barrierPeers(sit, resource);
-  if (peers.length > 0 && !sit.daemon) throw new MarsError('no-daemon', `${peers.join(', ')} cannot be asked`);
-  return plan(peers.length === 0 ? 'there are no other members' : `${peers.join(', ')} have merged everything ${sit.me} wrote`, {
-    writes: peers.length === 0 ? {} : { [keys.barrier(sit.me)]: sit.stamp },
-    waitFor: peers.map((peer) => merged(peer, sit.me, sit.stamp)),
-  });
+  if (peers.length > 0 && !sit.daemon)
+    throw new MarsError('no-daemon', `${peers.join(', ')} cannot be asked`);
+  return plan(
+    peers.length === 0
+      ? 'there are no other members'
+      : `${peers.join(', ')} have merged everything ${sit.me} wrote`,
+    {
+      writes: peers.length === 0 ? {} : { [keys.barrier(sit.me)]: sit.stamp },
+      waitFor: peers.map((peer) => merged(peer, sit.me, sit.stamp)),
+    },
+  );
 }
 
 function barrierPeers(sit: Situation, resource: string | undefined): string[] {
@@ -89,7 +106,12 @@ function barrierPeers(sit: Situation, resource: string | undefined): string[] {
 /** Refuse to leave while replicas exist; what leaving itself does belongs to the cluster code. */
 export function checkLeaveCluster(sit: Situation): void {
   if (sit.snap.get(keys.ip(sit.me)) === undefined) throw new MarsError('not-a-member', sit.me);
-  const held = allResources(sit.snap).filter((resource) => isMember({ snap: sit.snap, resource, host: sit.me }));
+  const held = allResources(sit.snap).filter((resource) =>
+    isMember({ snap: sit.snap, resource, host: sit.me }),
+  );
   if (held.length > 0 && !sit.force)
-    throw new MarsError('in-use-by-resources', { found: held.join(', '), next: 'marsadm leave-resource all' });
+    throw new MarsError('in-use-by-resources', {
+      found: held.join(', '),
+      next: 'marsadm leave-resource all',
+    });
 }

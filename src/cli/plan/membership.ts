@@ -70,7 +70,11 @@ export function planCreate(sit: Situation, args: CreateArgs): Plan {
     const mine = isMember(s);
     throw new MarsError(mine ? 'already-joined' : 'resource-exists', {
       found: members(s).length > 0 ? `members: ${members(s).join(', ')}` : 'no members',
-      next: mine ? `marsadm view ${r}` : members(s).length > 0 ? `marsadm join-resource ${r} DEVICE` : `marsadm delete-resource ${r}`,
+      next: mine
+        ? `marsadm view ${r}`
+        : members(s).length > 0
+          ? `marsadm join-resource ${r} DEVICE`
+          : `marsadm delete-resource ${r}`,
     });
   }
   const bytes = args.size ?? device.bytes - (device.bytes % BLOCK);
@@ -109,15 +113,25 @@ export function planJoin(sit: Situation, args: JoinArgs): Plan {
   const { resource: r, device } = args;
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   if (!exists(s)) throw new MarsError('no-such-resource', r);
-  if (isMember(s)) throw new MarsError('already-joined', { found: `with ${sit.snap.value(keys.data(r, sit.me)) ?? ''}`, next: `marsadm view ${r}` });
+  if (isMember(s))
+    throw new MarsError('already-joined', {
+      found: `with ${sit.snap.value(keys.data(r, sit.me)) ?? ''}`,
+      next: `marsadm view ${r}`,
+    });
   const primary = designated(s);
-  if (primary === undefined) throw new MarsError('no-primary', { next: 'marsadm primary on the host that shall become it' });
-  if (primary === sit.me) throw new MarsError('is-primary', `${sit.me} is designated although it is not a member`);
+  if (primary === undefined)
+    throw new MarsError('no-primary', { next: 'marsadm primary on the host that shall become it' });
+  if (primary === sit.me)
+    throw new MarsError('is-primary', `${sit.me} is designated although it is not a member`);
   if (device.bytes < size(s))
-    throw new MarsError('device-too-small', `${device.path} has ${device.bytes} bytes, the resource has ${size(s)}`);
+    throw new MarsError(
+      'device-too-small',
+      `${device.path} has ${device.bytes} bytes, the resource has ${size(s)}`,
+    );
   checkDevice(sit, r, device, args.name);
   const warnings = sit.daemon ? [] : [DAEMON_NOTE];
-  if (device.bytes > size(s)) warnings.push(`${device.path} is ${humanSize(device.bytes - size(s))} larger than the resource.`);
+  if (device.bytes > size(s))
+    warnings.push(`${device.path} is ${humanSize(device.bytes - size(s))} larger than the resource.`);
   return plan(`${sit.me} joined resource ${r}; ${humanSize(size(s))} come from ${primary}`, {
     warnings,
     writes: {
@@ -133,12 +147,16 @@ export function planJoin(sit: Situation, args: JoinArgs): Plan {
 /** All keys that belong to one replica. */
 function replicaKeys(snap: Snapshot, r: string, host: string): string[] {
   const dirs = [`${keys.resource(r)}todo-${host}/`, `${keys.resource(r)}actual-${host}/`];
-  const single = [keys.data, keys.device, keys.actsize, keys.replay, keys.syncstatus, keys.syncpos].map((k) => k(r, host));
+  const single = [keys.data, keys.device, keys.actsize, keys.replay, keys.syncstatus, keys.syncpos].map((k) =>
+    k(r, host),
+  );
   const versions = snap
     .list(keys.versionPrefix(r))
     .map((e) => e.key)
     .filter((key) => key.slice(keys.versionPrefix(r).length + 10) === host);
-  return [...single, ...versions, ...dirs.flatMap((d) => snap.list(d).map((e) => e.key))].filter((key) => snap.get(key));
+  return [...single, ...versions, ...dirs.flatMap((d) => snap.list(d).map((e) => e.key))].filter((key) =>
+    snap.get(key),
+  );
 }
 
 const tombstones = (list: readonly string[]): Changes => Object.fromEntries(list.map((key) => [key, null]));
@@ -149,18 +167,32 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
   if (!exists(s) && members(s).length === 0) throw new MarsError('no-such-resource', r);
   if (!isMember(s)) return plan(`${sit.me} is not a member of ${r}`);
   if (openCount(s) > 0n && !sit.force)
-    throw new MarsError('device-open', { found: `${sit.me}: open-count is ${openCount(s)}`, next: `marsadm wait-umount ${r}` });
-  const role = designated(s) === sit.me ? 'is the designated primary' : is(s, 'is-primary') ? 'is still primary' : undefined;
+    throw new MarsError('device-open', {
+      found: `${sit.me}: open-count is ${openCount(s)}`,
+      next: `marsadm wait-umount ${r}`,
+    });
+  const role =
+    designated(s) === sit.me
+      ? 'is the designated primary'
+      : is(s, 'is-primary')
+        ? 'is still primary'
+        : undefined;
   if (role !== undefined && !sit.force)
     throw new MarsError('is-primary', {
       found: `${sit.me} ${role}`,
       next: `marsadm primary ${r} on another member, or marsadm secondary ${r}`,
     });
   const second = (snap: Snapshot): Plan =>
-    plan(`${sit.me} left resource ${r}`, { writes: tombstones(replicaKeys(snap, r, sit.me)), removeFiles: logs });
+    plan(`${sit.me} left resource ${r}`, {
+      writes: tombstones(replicaKeys(snap, r, sit.me)),
+      removeFiles: logs,
+    });
   const wait = sit.daemon && is(s, 'is-attached') && !sit.force;
   return plan(`${sit.me} lets go of resource ${r}`, {
-    writes: { ...switches(r, sit.me, false), ...(designated(s) === sit.me && { [keys.primary(r)]: '(none)' }) },
+    writes: {
+      ...switches(r, sit.me, false),
+      ...(designated(s) === sit.me && { [keys.primary(r)]: '(none)' }),
+    },
     waitFor: wait ? [flagIs(r, sit.me, 'is-attached', false, sit.me)] : [],
     next: second,
   });
@@ -172,7 +204,10 @@ export function planDelete(sit: Situation, r: string, logs: readonly string[]): 
   const left = all.filter((key) => key !== keys.maxnr(r));
   if (left.length === 0) throw new MarsError('no-such-resource', r);
   if (members(s).length > 0 && !sit.force)
-    throw new MarsError('still-members', { found: members(s).join(', '), next: `marsadm leave-resource ${r} on each of them` });
+    throw new MarsError('still-members', {
+      found: members(s).join(', '),
+      next: `marsadm leave-resource ${r} on each of them`,
+    });
   const maxnr = highestLog(sit.snap, r, logs);
   return plan(`resource ${r} deleted`, {
     writes: { ...tombstones(left), [keys.maxnr(r)]: maxnr.toString() },
@@ -183,7 +218,10 @@ export function planDelete(sit: Situation, r: string, logs: readonly string[]): 
 /** The highest log number this tree knows of. */
 function highestLog(snap: Snapshot, r: string, logs: readonly string[]): bigint {
   let max = parseCount(snap.value(keys.maxnr(r))) ?? 0n;
-  const names = [...snap.list(keys.versionPrefix(r)).map((e) => e.key.slice(keys.versionPrefix(r).length)), ...logs.map((l) => l.replace(/^.*\/log-/, ''))];
+  const names = [
+    ...snap.list(keys.versionPrefix(r)).map((e) => e.key.slice(keys.versionPrefix(r).length)),
+    ...logs.map((l) => l.replace(/^.*\/log-/, '')),
+  ];
   for (const name of names) {
     const number = parseCount(name.slice(0, 9).replace(/^0+(?=\d)/, '')) ?? 0n;
     if (number > max) max = number;
@@ -196,7 +234,10 @@ export function planResize(sit: Situation, r: string, wanted: bigint | undefined
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
   if (!is(s, 'is-primary') || designated(s) !== sit.me)
-    throw new MarsError('not-primary', { found: `the primary is ${designated(s) ?? 'nobody'}`, next: `marsadm resize ${r} there` });
+    throw new MarsError('not-primary', {
+      found: `the primary is ${designated(s) ?? 'nobody'}`,
+      next: `marsadm resize ${r} there`,
+    });
   const hosts = members(s).map((host) => ({ host, bytes: actsize(at(s, host)) }));
   const smallest = hosts.reduce((a, b) => (b.bytes < a.bytes ? b : a));
   const bytes = wanted ?? smallest.bytes - (smallest.bytes % BLOCK);

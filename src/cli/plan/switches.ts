@@ -43,12 +43,19 @@ export function planSwitch(sit: Situation, r: string, which: Switch, on: boolean
   const s = scope(sit, r);
   if (which === 'attach' && !on) refuseOpen(s, sit);
   if (which === 'sync' && on && designated(s) === undefined) throw new MarsError('no-primary');
-  const waitFor = on ? (which === 'attach' && sit.daemon ? [attached(r, sit.me, sit.me)] : []) : stopped(sit, r, [which]);
-  return plan(`${sit.me}: ${r} ${on ? 'is' : 'is not'} ${NOUN[which]}${on && which !== 'attach' ? ' when possible' : ''}`, {
-    warnings: note(sit),
-    writes: { [keys.todo(r, sit.me, which)]: on ? '1' : '0' },
-    waitFor,
-  });
+  const waitFor = on
+    ? which === 'attach' && sit.daemon
+      ? [attached(r, sit.me, sit.me)]
+      : []
+    : stopped(sit, r, [which]);
+  return plan(
+    `${sit.me}: ${r} ${on ? 'is' : 'is not'} ${NOUN[which]}${on && which !== 'attach' ? ' when possible' : ''}`,
+    {
+      warnings: note(sit),
+      writes: { [keys.todo(r, sit.me, which)]: on ? '1' : '0' },
+      waitFor,
+    },
+  );
 }
 
 export function planUp(sit: Situation, r: string): Plan {

@@ -8,7 +8,12 @@ import { Bench, MIB } from './support.js';
 
 const links = (b: Bench, prefix: string): Record<string, string> => {
   b.facts.refresh();
-  return Object.fromEntries(b.facts.snapshot().list(prefix).map((e) => [e.key.slice(prefix.length), e.value]));
+  return Object.fromEntries(
+    b.facts
+      .snapshot()
+      .list(prefix)
+      .map((e) => [e.key.slice(prefix.length), e.value]),
+  );
 };
 
 test('create-resource writes everything in one batch', async (t) => {
@@ -35,7 +40,15 @@ test('create-resource writes everything in one batch', async (t) => {
     'todo-hosta/allow-replay': '1',
     'todo-hosta/sync': '1',
   });
-  t.is(new Set(b.facts.snapshot().list(keys.resource('r1')).map((e) => e.stamp)).size, 1);
+  t.is(
+    new Set(
+      b.facts
+        .snapshot()
+        .list(keys.resource('r1'))
+        .map((e) => e.stamp),
+    ).size,
+    1,
+  );
 });
 
 test('create-resource takes a size, rounds the device down and takes a device name', async (t) => {
@@ -77,11 +90,17 @@ test('a resource that is created again goes on with the log numbers', async (t) 
 test('join-resource leaves the start position to the daemon and waits for the sync to start', async (t) => {
   const b = new Bench(t, 'hostb');
   b.resource();
-  for (const e of b.facts.snapshot().list(keys.resource('r1')).filter((x) => x.key.includes('hostb'))) b.write({ [e.key]: null });
+  for (const e of b.facts
+    .snapshot()
+    .list(keys.resource('r1'))
+    .filter((x) => x.key.includes('hostb')))
+    b.write({ [e.key]: null });
   b.write({ [keys.peer('hosta')]: 'unreachable:peer-unreachable' });
   b.daemonOn();
   const running = b.start('join-resource', 'r1', b.disk('big', 10));
-  await running.shows('hosta: r1 cannot be synchronised from it (last known: hosta is not reachable, peer-unreachable)');
+  await running.shows(
+    'hosta: r1 cannot be synchronised from it (last known: hosta is not reachable, peer-unreachable)',
+  );
   t.is(b.value(keys.replay('r1', 'hostb')), undefined);
   t.is(b.value(keys.syncstatus('r1', 'hostb')), '0');
   b.write({ [keys.peer('hosta')]: 'connected' });
@@ -104,10 +123,16 @@ test('leave-resource: wishes off, wait, then every key of the replica goes', asy
   t.true(SWITCHES.every((s) => b.value(keys.todo('r1', 'hostb', s)) === '0'));
   t.true(existsSync(log));
   // The daemon answers, with a fact that appears only now.
-  b.write({ [keys.actual('r1', 'hostb', 'is-attached')]: '0', [keys.actual('r1', 'hostb', 'msg-bye')]: 'bye' });
+  b.write({
+    [keys.actual('r1', 'hostb', 'is-attached')]: '0',
+    [keys.actual('r1', 'hostb', 'msg-bye')]: 'bye',
+  });
   const ran = await running.done;
   t.is(ran.code, 0, ran.out);
-  t.deepEqual(Object.keys(links(b, keys.resource('r1'))).filter((k) => k.includes('hostb')), []);
+  t.deepEqual(
+    Object.keys(links(b, keys.resource('r1'))).filter((k) => k.includes('hostb')),
+    [],
+  );
   t.truthy(b.value(keys.replay('r1', 'hosta')), 'the other replica stays');
   t.false(existsSync(log));
   t.is((await b.run('leave-resource', 'r1')).code, 0, 'again: already so');
@@ -123,7 +148,10 @@ test('leave-resource --force removes the replica of a host that is gone', async 
 test('resize grows to what all devices have', async (t) => {
   const b = new Bench(t);
   b.resource();
-  b.write({ [keys.actsize('r1', 'hosta')]: String(20 * MIB), [keys.actsize('r1', 'hostb')]: String(16 * MIB + 100) });
+  b.write({
+    [keys.actsize('r1', 'hosta')]: String(20 * MIB),
+    [keys.actsize('r1', 'hostb')]: String(16 * MIB + 100),
+  });
   t.is((await b.run('resize', 'r1')).out, 'resource r1 grows from 8.000 MiB to 16.000 MiB\n');
   t.is(b.value(keys.size('r1')), String(16 * MIB));
   t.is(b.value(keys.syncstatus('r1', 'hosta')), String(16 * MIB));
@@ -243,7 +271,10 @@ test('handover ends when replay fails, when history forks, or when another host 
 test('a primary that resigned before it became unreachable is no obstacle', async (t) => {
   const b = new Bench(t, 'hostb');
   b.resource();
-  b.write({ [keys.actual('r1', 'hosta', 'is-primary')]: '0', [keys.peer('hosta')]: 'unreachable:peer-unreachable' });
+  b.write({
+    [keys.actual('r1', 'hosta', 'is-primary')]: '0',
+    [keys.peer('hosta')]: 'unreachable:peer-unreachable',
+  });
   b.daemonOn();
   const running = b.start('primary', 'r1');
   await running.shows('hostb: r1 is-primary is still 0');
@@ -348,11 +379,17 @@ test('all and lists: one result each, 8 when some fail, the common code when all
   const some = await b.run('detach', 'all', '--json');
   t.is(some.code, 8);
   t.is(some.json.reason, 'partial');
-  t.deepEqual(some.json.results?.map((r) => [r.resource, r.code, r.reason]), [
-    ['r1', 0, undefined],
-    ['r2', 3, 'device-open'],
-  ]);
-  b.write({ [keys.actual('r1', 'hosta', 'open-count')]: '1', [keys.actual('r1', 'hosta', 'is-attached')]: '1' });
+  t.deepEqual(
+    some.json.results?.map((r) => [r.resource, r.code, r.reason]),
+    [
+      ['r1', 0, undefined],
+      ['r2', 3, 'device-open'],
+    ],
+  );
+  b.write({
+    [keys.actual('r1', 'hosta', 'open-count')]: '1',
+    [keys.actual('r1', 'hosta', 'is-attached')]: '1',
+  });
   const both = await b.run('detach', 'r1,r2', '--json');
   t.is(both.code, 3);
   t.is(both.json.reason, 'device-open');

@@ -5,27 +5,22 @@ import { join } from 'node:path';
 import test from 'ava';
 import { flock } from '../../../src/engine/linktime.js';
 import { keys } from '../../../src/tree/catalogue.js';
+import { testRefusals, type Case } from './refusal.js';
 import { Bench, MIB } from './support.js';
-
-interface Case {
-  readonly name: string;
-  /** host that acts; default hosta */
-  readonly host?: string;
-  readonly daemon?: boolean;
-  readonly setup: (b: Bench) => void;
-  readonly argv: (b: Bench) => string[];
-  readonly reason: string;
-  readonly code: number;
-  readonly found?: RegExp;
-  readonly next?: RegExp;
-}
 
 const onB = { host: 'hostb', daemon: true } as const;
 const withR = (b: Bench): void => b.resource();
 
 const CASES: readonly Case[] = [
   // making and joining
-  { name: 'create: exists, joined', setup: withR, argv: (b) => ['create-resource', 'r1', b.disk()], reason: 'already-joined', code: 3, found: /hosta, hostb/ },
+  {
+    name: 'create: exists, joined',
+    setup: withR,
+    argv: (b) => ['create-resource', 'r1', b.disk()],
+    reason: 'already-joined',
+    code: 3,
+    found: /hosta, hostb/,
+  },
   {
     name: 'create: exists elsewhere',
     setup: (b) => {
@@ -37,11 +32,41 @@ const CASES: readonly Case[] = [
     code: 3,
     next: /join-resource r1/,
   },
-  { name: 'create: device missing', setup: () => undefined, argv: () => ['create-resource', 'r1', '/nowhere/disk'], reason: 'device-missing', code: 5 },
-  { name: 'create: a directory', setup: () => undefined, argv: (b) => ['create-resource', 'r1', b.dir], reason: 'device-unusable', code: 3 },
-  { name: 'create: too small', setup: () => undefined, argv: (b) => ['create-resource', 'r1', b.disk('d', 1), '2M'], reason: 'device-too-small', code: 3 },
-  { name: 'create: odd size', setup: () => undefined, argv: (b) => ['create-resource', 'r1', b.disk(), '1000'], reason: 'bad-size', code: 2 },
-  { name: 'create: no size at all', setup: () => undefined, argv: (b) => ['create-resource', 'r1', b.disk(), 'big'], reason: 'bad-size', code: 2 },
+  {
+    name: 'create: device missing',
+    setup: () => undefined,
+    argv: () => ['create-resource', 'r1', '/nowhere/disk'],
+    reason: 'device-missing',
+    code: 5,
+  },
+  {
+    name: 'create: a directory',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'r1', b.dir],
+    reason: 'device-unusable',
+    code: 3,
+  },
+  {
+    name: 'create: too small',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'r1', b.disk('d', 1), '2M'],
+    reason: 'device-too-small',
+    code: 3,
+  },
+  {
+    name: 'create: odd size',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'r1', b.disk(), '1000'],
+    reason: 'bad-size',
+    code: 2,
+  },
+  {
+    name: 'create: no size at all',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'r1', b.disk(), 'big'],
+    reason: 'bad-size',
+    code: 2,
+  },
   {
     name: 'create: device of another resource',
     setup: (b) => {
@@ -60,12 +85,48 @@ const CASES: readonly Case[] = [
     reason: 'device-name-taken',
     code: 3,
   },
-  { name: 'create: name with a path', setup: () => undefined, argv: (b) => ['create-resource', '../x', b.disk()], reason: 'bad-name', code: 2 },
-  { name: 'create: 64 characters', setup: () => undefined, argv: (b) => ['create-resource', 'x'.repeat(64), b.disk()], reason: 'bad-name', code: 2 },
-  { name: 'create: reserved word', setup: () => undefined, argv: (b) => ['create-resource', 'localhost', b.disk()], reason: 'bad-name', code: 2 },
-  { name: 'create all', setup: () => undefined, argv: (b) => ['create-resource', 'all', b.disk()], reason: 'bad-name', code: 2 },
-  { name: 'join: unknown', setup: () => undefined, argv: (b) => ['join-resource', 'r1', b.disk()], reason: 'no-such-resource', code: 5 },
-  { name: 'join: twice', setup: withR, argv: (b) => ['join-resource', 'r1', b.disk()], reason: 'already-joined', code: 3 },
+  {
+    name: 'create: name with a path',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', '../x', b.disk()],
+    reason: 'bad-name',
+    code: 2,
+  },
+  {
+    name: 'create: 64 characters',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'x'.repeat(64), b.disk()],
+    reason: 'bad-name',
+    code: 2,
+  },
+  {
+    name: 'create: reserved word',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'localhost', b.disk()],
+    reason: 'bad-name',
+    code: 2,
+  },
+  {
+    name: 'create all',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'all', b.disk()],
+    reason: 'bad-name',
+    code: 2,
+  },
+  {
+    name: 'join: unknown',
+    setup: () => undefined,
+    argv: (b) => ['join-resource', 'r1', b.disk()],
+    reason: 'no-such-resource',
+    code: 5,
+  },
+  {
+    name: 'join: twice',
+    setup: withR,
+    argv: (b) => ['join-resource', 'r1', b.disk()],
+    reason: 'already-joined',
+    code: 3,
+  },
   {
     name: 'join: nobody is primary',
     setup: (b) => {
@@ -88,7 +149,14 @@ const CASES: readonly Case[] = [
     code: 3,
   },
   // leaving
-  { name: 'leave: primary', setup: withR, argv: () => ['leave-resource', 'r1'], reason: 'is-primary', code: 3, next: /secondary/ },
+  {
+    name: 'leave: primary',
+    setup: withR,
+    argv: () => ['leave-resource', 'r1'],
+    reason: 'is-primary',
+    code: 3,
+    next: /secondary/,
+  },
   {
     name: 'leave: still primary though not designated',
     setup: (b) => {
@@ -111,13 +179,53 @@ const CASES: readonly Case[] = [
     code: 3,
     found: /open-count is 2/,
   },
-  { name: 'leave: unknown', setup: () => undefined, argv: () => ['leave-resource', 'nope'], reason: 'no-such-resource', code: 5 },
-  { name: 'delete: members left', setup: withR, argv: () => ['delete-resource', 'r1'], reason: 'still-members', code: 3, found: /hosta, hostb/ },
-  { name: 'delete: unknown', setup: () => undefined, argv: () => ['delete-resource', 'r1'], reason: 'no-such-resource', code: 5 },
+  {
+    name: 'leave: unknown',
+    setup: () => undefined,
+    argv: () => ['leave-resource', 'nope'],
+    reason: 'no-such-resource',
+    code: 5,
+  },
+  {
+    name: 'delete: members left',
+    setup: withR,
+    argv: () => ['delete-resource', 'r1'],
+    reason: 'still-members',
+    code: 3,
+    found: /hosta, hostb/,
+  },
+  {
+    name: 'delete: unknown',
+    setup: () => undefined,
+    argv: () => ['delete-resource', 'r1'],
+    reason: 'no-such-resource',
+    code: 5,
+  },
   // resizing
-  { name: 'resize: not primary', host: 'hostb', setup: withR, argv: () => ['resize', 'r1'], reason: 'not-primary', code: 3, found: /hosta/ },
-  { name: 'resize: shrinks', setup: withR, argv: () => ['resize', 'r1', '4M'], reason: 'size-shrinks', code: 3 },
-  { name: 'resize: a replica is too small', setup: withR, argv: () => ['resize', 'r1', '16M'], reason: 'device-too-small', code: 3, next: /grow/ },
+  {
+    name: 'resize: not primary',
+    host: 'hostb',
+    setup: withR,
+    argv: () => ['resize', 'r1'],
+    reason: 'not-primary',
+    code: 3,
+    found: /hosta/,
+  },
+  {
+    name: 'resize: shrinks',
+    setup: withR,
+    argv: () => ['resize', 'r1', '4M'],
+    reason: 'size-shrinks',
+    code: 3,
+  },
+  {
+    name: 'resize: a replica is too small',
+    setup: withR,
+    argv: () => ['resize', 'r1', '16M'],
+    reason: 'device-too-small',
+    code: 3,
+    next: /grow/,
+  },
   // switches
   {
     name: 'detach: device open',
@@ -130,86 +238,167 @@ const CASES: readonly Case[] = [
     code: 3,
     next: /wait-umount/,
   },
-  { name: 'attach: not joined', setup: (b) => { b.resource(); b.write({ [keys.data('r1', 'hosta')]: null }); }, argv: () => ['attach', 'r1'], reason: 'not-joined', code: 5 },
-  { name: 'resume-sync: no primary', host: 'hostb', setup: (b) => { b.resource(); b.write({ [keys.primary('r1')]: '(none)' }); }, argv: () => ['resume-sync', 'r1'], reason: 'no-primary', code: 3 },
-  // planned handover
-  { ...onB, name: 'primary: old one is open', setup: (b) => { b.resource(); b.write({ [keys.actual('r1', 'hosta', 'open-count')]: '1' }); }, argv: () => ['primary', 'r1'], reason: 'device-open', code: 3, found: /hosta: open-count is 1$/ },
-  { ...onB, name: 'primary: old one is away', setup: (b) => { b.resource(); b.write({ [keys.peer('hosta')]: 'unreachable:peer-unreachable' }); }, argv: () => ['primary', 'r1'], reason: 'primary-unreachable', code: 3, found: /hostb believes that hosta is primary/, next: /--force/ },
-  { ...onB, name: 'primary: old one is away and was open', setup: (b) => { b.resource(); b.write({ [keys.peer('hosta')]: 'unreachable:peer-unreachable', [keys.actual('r1', 'hosta', 'open-count')]: '1' }); }, argv: () => ['primary', 'r1'], reason: 'device-open', code: 3, found: /last known/ },
-  { ...onB, name: 'primary: not attached', setup: (b) => { b.resource(); b.write({ [keys.todo('r1', 'hostb', 'attach')]: '0' }); }, argv: () => ['primary', 'r1'], reason: 'not-attached', code: 3, next: /attach/ },
-  { ...onB, name: 'primary: sync unfinished', setup: (b) => { b.resource(); b.write({ [keys.syncstatus('r1', 'hostb')]: '4096' }); }, argv: () => ['primary', 'r1'], reason: 'sync-unfinished', code: 3, next: /wait-resource/ },
-  { ...onB, name: 'primary: before the sync position', setup: (b) => { b.resource(); b.write({ [keys.syncpos('r1', 'hostb')]: 'log-000000001-hosta,12288' }); }, argv: () => ['primary', 'r1'], reason: 'sync-unfinished', code: 3, found: /replay has not passed/ },
-  { ...onB, name: 'primary: no position', setup: (b) => { b.resource(); b.write({ [keys.replay('r1', 'hostb')]: null }); }, argv: () => ['primary', 'r1'], reason: 'no-replay-position', code: 3 },
-  { ...onB, name: 'primary: fetch off', setup: (b) => { b.resource(); b.write({ [keys.todo('r1', 'hostb', 'connect')]: '0' }); }, argv: () => ['primary', 'r1'], reason: 'fetch-off', code: 3, next: /connect/ },
-  { ...onB, name: 'primary: replay off', setup: (b) => { b.resource(); b.write({ [keys.todo('r1', 'hostb', 'allow-replay')]: '0' }); }, argv: () => ['primary', 'r1'], reason: 'replay-off', code: 3, next: /resume-replay/ },
-  { ...onB, name: 'primary: replay error', setup: (b) => { b.resource(); b.write({ [keys.actual('r1', 'hostb', 'replay-code')]: 'bad-crc' }); }, argv: () => ['primary', 'r1'], reason: 'replay-error', code: 3, found: /bad-crc/ },
-  { ...onB, name: 'primary: split brain published', setup: (b) => { b.resource(); b.write({ [keys.actual('r1', 'hostb', 'split-brain')]: 'log-000000001-hosta,8192 vs hostb' }); }, argv: () => ['primary', 'r1'], reason: 'split-brain', code: 10, next: /invalidate/ },
   {
-    ...onB,
-    name: 'primary: split brain seen in the histories',
+    name: 'attach: not joined',
     setup: (b) => {
       b.resource();
-      b.write({ [keys.version('r1', 1n, 'hostb')]: `${'e'.repeat(32)},log-000000001-hosta,8192:` });
+      b.write({ [keys.data('r1', 'hosta')]: null });
     },
-    argv: () => ['primary', 'r1'],
-    reason: 'split-brain',
-    code: 10,
+    argv: () => ['attach', 'r1'],
+    reason: 'not-joined',
+    code: 5,
   },
-  { ...onB, name: 'primary: another replica is being synchronised', setup: (b) => { b.resource(); b.replica('r1', 'hostc', { [keys.syncstatus('r1', 'hostc')]: '0', [keys.peer('hostc')]: 'connected' }); }, argv: () => ['primary', 'r1'], reason: 'sync-running', code: 3, next: /--ignore-sync/ },
-  { name: 'primary: no daemon', host: 'hostb', setup: withR, argv: () => ['primary', 'r1'], reason: 'no-daemon', code: 7 },
-  // forced switch
-  { ...onB, name: 'force: fetch is on', setup: withR, argv: () => ['primary', '--force', 'r1'], reason: 'fetch-on', code: 3, next: /disconnect/ },
-  { ...onB, name: 'force: sync unfinished', setup: (b) => { b.resource(); b.write({ [keys.syncstatus('r1', 'hostb')]: '4096' }); }, argv: () => ['force-primary', 'r1'], reason: 'sync-unfinished', code: 3 },
-  { ...onB, name: 'force: replay off', setup: (b) => { b.resource(); b.write({ [keys.todo('r1', 'hostb', 'allow-replay')]: '0' }); }, argv: () => ['force-primary', 'r1'], reason: 'replay-off', code: 3 },
-  { ...onB, name: 'force: not attached', setup: (b) => { b.resource(); b.write({ [keys.actual('r1', 'hostb', 'is-attached')]: '0' }); }, argv: () => ['force-primary', 'r1'], reason: 'not-attached', code: 3 },
-  // secondary, invalidate
-  { name: 'secondary: open', daemon: true, setup: (b) => { b.resource(); b.write({ [keys.actual('r1', 'hosta', 'open-count')]: '1' }); }, argv: () => ['secondary', 'r1'], reason: 'device-open', code: 3 },
-  { ...onB, name: 'secondary: primary is away', setup: (b) => { b.resource(); b.write({ [keys.peer('hosta')]: 'unreachable:peer-unreachable' }); }, argv: () => ['secondary', 'r1'], reason: 'primary-unreachable', code: 3 },
-  { name: 'invalidate: primary', daemon: true, setup: withR, argv: () => ['invalidate', 'r1'], reason: 'is-primary', code: 3 },
-  { ...onB, name: 'invalidate: no primary', setup: (b) => { b.resource(); b.write({ [keys.primary('r1')]: '(none)' }); }, argv: () => ['invalidate', 'r1'], reason: 'no-primary', code: 3 },
+  {
+    name: 'resume-sync: no primary',
+    host: 'hostb',
+    setup: (b) => {
+      b.resource();
+      b.write({ [keys.primary('r1')]: '(none)' });
+    },
+    argv: () => ['resume-sync', 'r1'],
+    reason: 'no-primary',
+    code: 3,
+  },
   // logs
-  { ...onB, name: 'log-rotate: not primary', setup: withR, argv: () => ['log-rotate', 'r1'], reason: 'not-primary', code: 3, found: /hosta/ },
-  { name: 'log-delete: unknown', setup: () => undefined, argv: () => ['log-delete', 'r1'], reason: 'no-such-resource', code: 5 },
+  {
+    ...onB,
+    name: 'log-rotate: not primary',
+    setup: withR,
+    argv: () => ['log-rotate', 'r1'],
+    reason: 'not-primary',
+    code: 3,
+    found: /hosta/,
+  },
+  {
+    name: 'log-delete: unknown',
+    setup: () => undefined,
+    argv: () => ['log-delete', 'r1'],
+    reason: 'no-such-resource',
+    code: 5,
+  },
   // waiting and looking
-  { name: 'wait-cluster: no daemon', setup: () => undefined, argv: () => ['wait-cluster'], reason: 'no-daemon', code: 7, found: /hostb/ },
-  { name: 'wait-resource: condition', setup: withR, argv: () => ['wait-resource', 'r1', 'happy'], reason: 'unknown-condition', code: 2 },
-  { name: 'wait-resource: unknown', setup: () => undefined, argv: () => ['wait-resource', 'r1', 'attached'], reason: 'no-such-resource', code: 5 },
-  { name: 'view: unknown', setup: () => undefined, argv: () => ['view', 'nope'], reason: 'no-such-resource', code: 5 },
-  { name: 'view-role: unknown', setup: () => undefined, argv: () => ['view-role', 'nope'], reason: 'no-such-resource', code: 5 },
-  { name: 'view: hostile name', setup: () => undefined, argv: () => ['view', '../../etc'], reason: 'bad-name', code: 2 },
+  {
+    name: 'wait-cluster: no daemon',
+    setup: () => undefined,
+    argv: () => ['wait-cluster'],
+    reason: 'no-daemon',
+    code: 7,
+    found: /hostb/,
+  },
+  {
+    name: 'wait-resource: condition',
+    setup: withR,
+    argv: () => ['wait-resource', 'r1', 'happy'],
+    reason: 'unknown-condition',
+    code: 2,
+  },
+  {
+    name: 'wait-resource: unknown',
+    setup: () => undefined,
+    argv: () => ['wait-resource', 'r1', 'attached'],
+    reason: 'no-such-resource',
+    code: 5,
+  },
+  {
+    name: 'view: unknown',
+    setup: () => undefined,
+    argv: () => ['view', 'nope'],
+    reason: 'no-such-resource',
+    code: 5,
+  },
+  {
+    name: 'view-role: unknown',
+    setup: () => undefined,
+    argv: () => ['view-role', 'nope'],
+    reason: 'no-such-resource',
+    code: 5,
+  },
+  {
+    name: 'view: hostile name',
+    setup: () => undefined,
+    argv: () => ['view', '../../etc'],
+    reason: 'bad-name',
+    code: 2,
+  },
   // keys
-  { name: 'get-link: missing', setup: () => undefined, argv: () => ['get-link', 'userspace/x'], reason: 'no-such-key', code: 5 },
-  { name: 'get-link: outside', setup: () => undefined, argv: () => ['get-link', '/etc/passwd'], reason: 'bad-key', code: 2 },
-  { name: 'set-link: protected', setup: withR, argv: () => ['set-link', 'hostb', 'resource-r1/primary'], reason: 'key-protected', code: 3 },
-  { name: 'set-link: value', setup: withR, argv: () => ['set-link', '--force', '../x', 'resource-r1/primary'], reason: 'bad-value', code: 2 },
-  { name: 'delete-file: missing', setup: () => undefined, argv: () => ['delete-file', 'userspace/x'], reason: 'no-such-key', code: 5 },
-  { name: 'cat: missing', setup: () => undefined, argv: () => ['cat', 'nothing'], reason: 'no-such-file', code: 5 },
-  { name: 'explain: unknown', setup: () => undefined, argv: () => ['explain', 'nonsense'], reason: 'unknown-reason', code: 5 },
+  {
+    name: 'get-link: missing',
+    setup: () => undefined,
+    argv: () => ['get-link', 'userspace/x'],
+    reason: 'no-such-key',
+    code: 5,
+  },
+  {
+    name: 'get-link: outside',
+    setup: () => undefined,
+    argv: () => ['get-link', '/etc/passwd'],
+    reason: 'bad-key',
+    code: 2,
+  },
+  {
+    name: 'set-link: protected',
+    setup: withR,
+    argv: () => ['set-link', 'hostb', 'resource-r1/primary'],
+    reason: 'key-protected',
+    code: 3,
+  },
+  {
+    name: 'set-link: value',
+    setup: withR,
+    argv: () => ['set-link', '--force', '../x', 'resource-r1/primary'],
+    reason: 'bad-value',
+    code: 2,
+  },
+  {
+    name: 'delete-file: missing',
+    setup: () => undefined,
+    argv: () => ['delete-file', 'userspace/x'],
+    reason: 'no-such-key',
+    code: 5,
+  },
+  {
+    name: 'cat: missing',
+    setup: () => undefined,
+    argv: () => ['cat', 'nothing'],
+    reason: 'no-such-file',
+    code: 5,
+  },
+  {
+    name: 'explain: unknown',
+    setup: () => undefined,
+    argv: () => ['explain', 'nonsense'],
+    reason: 'unknown-reason',
+    code: 5,
+  },
   // who and where
-  { name: 'acting for a stranger', setup: withR, argv: () => ['attach', 'r1', '--host', 'hostx'], reason: 'not-a-member', code: 3, found: /hosta, hostb/ },
-  { name: 'hostile host name', setup: withR, argv: () => ['attach', 'r1', '--host', '../b'], reason: 'bad-name', code: 2 },
-  { name: '--force with all', setup: (b) => { b.resource(); b.resource('r2'); }, argv: () => ['attach', 'all', '--force'], reason: 'usage', code: 2 },
+  {
+    name: 'acting for a stranger',
+    setup: withR,
+    argv: () => ['attach', 'r1', '--host', 'hostx'],
+    reason: 'not-a-member',
+    code: 3,
+    found: /hosta, hostb/,
+  },
+  {
+    name: 'hostile host name',
+    setup: withR,
+    argv: () => ['attach', 'r1', '--host', '../b'],
+    reason: 'bad-name',
+    code: 2,
+  },
+  {
+    name: '--force with all',
+    setup: (b) => {
+      b.resource();
+      b.resource('r2');
+    },
+    argv: () => ['attach', 'all', '--force'],
+    reason: 'usage',
+    code: 2,
+  },
 ];
 
-for (const c of CASES) {
-  test(`refused: ${c.name}`, async (t) => {
-    const b = new Bench(t, c.host);
-    c.setup(b);
-    if (c.daemon) b.daemonOn();
-    const argv = c.argv(b);
-    const before = b.facts.snapshot().list('');
-    const ran = await b.run(...argv, '--json');
-    t.is(ran.json.reason, c.reason, ran.out);
-    t.is(ran.json.code, c.code);
-    t.is(ran.code, c.code);
-    t.false(ran.json.ok);
-    t.truthy(ran.json.message);
-    if (c.found) t.regex(ran.json.found ?? '', c.found);
-    if (c.next) t.regex(ran.json.next ?? '', c.next);
-    b.facts.refresh();
-    t.deepEqual(b.facts.snapshot().list(''), before, 'a refusal writes nothing');
-  });
-}
+testRefusals(CASES);
 
 test('refused: a data file that somebody has locked', async (t) => {
   const b = new Bench(t);

@@ -120,7 +120,14 @@ export class Bench {
       },
       signal: abort.signal,
       terminal: false,
-    }).then((code): Ran => ({ code, out, err, json: argv.includes('--json') ? (JSON.parse(out) as JsonOutcome) : {} }));
+    }).then(
+      (code): Ran => ({
+        code,
+        out,
+        err,
+        json: argv.includes('--json') ? (JSON.parse(out) as JsonOutcome) : {},
+      }),
+    );
     const shows = (text: string): Promise<void> =>
       new Promise((resolve) => {
         const look = (): void => {
@@ -170,7 +177,10 @@ export class Bench {
       [keys.maxnr(r)]: '1',
       [keys.peer(this.host === 'hosta' ? 'hostb' : 'hosta')]: 'connected',
     });
-    this.replica(r, 'hosta', { [keys.actual(r, 'hosta', 'is-primary')]: '1', [keys.actual(r, 'hosta', 'if-on')]: '1' });
+    this.replica(r, 'hosta', {
+      [keys.actual(r, 'hosta', 'is-primary')]: '1',
+      [keys.actual(r, 'hosta', 'if-on')]: '1',
+    });
     this.replica(r, 'hostb');
   }
 }

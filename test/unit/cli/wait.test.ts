@@ -6,15 +6,24 @@ import { Bench } from './support.js';
 
 test('wait-cluster ends when every member has merged a stamp as new as this call', async (t) => {
   const b = new Bench(t);
-  b.write({ [keys.ip('hostc')]: '127.0.0.1:7803', [keys.peer('hostb')]: 'connected', [keys.peer('hostc')]: 'unreachable:cert-not-member' });
+  b.write({
+    [keys.ip('hostc')]: '127.0.0.1:7803',
+    [keys.peer('hostb')]: 'connected',
+    [keys.peer('hostc')]: 'unreachable:cert-not-member',
+  });
   b.write({ [keys.merged('hostb', 'hosta')]: '17', [keys.merged('hostc', 'hosta')]: '17' });
   b.daemonOn();
   const running = b.start('wait-cluster', '--json');
   await running.shows('hostb: has not merged');
-  await running.shows('hostc: has not merged the latest writes of this host yet (last known: hostc is not reachable, cert-not-member)');
+  await running.shows(
+    'hostc: has not merged the latest writes of this host yet (last known: hostc is not reachable, cert-not-member)',
+  );
   const stamp = b.value(keys.barrier('hosta')) ?? '';
   t.regex(stamp, /^\d{19}$/);
-  b.write({ [keys.merged('hostb', 'hosta')]: stamp, [keys.merged('hostc', 'hosta')]: String(BigInt(stamp) + 1n) });
+  b.write({
+    [keys.merged('hostb', 'hosta')]: stamp,
+    [keys.merged('hostc', 'hosta')]: String(BigInt(stamp) + 1n),
+  });
   const ran = await running.done;
   t.is(ran.code, 0);
   t.is(ran.json.message, 'hostb, hostc have merged everything hosta wrote');
@@ -43,9 +52,34 @@ test('wait-cluster R asks only members of R', async (t) => {
 test('wait-resource knows facts, wishes and their opposites', async (t) => {
   const b = new Bench(t);
   b.resource();
-  const holds = ['attach', 'todo-attach', 'is-attached', 'is-attached-on', 'primary', 'is-primary', 'is-fetch-off', 'todo-secondary-off', 'device', 'has-device', 'consistent', 'is-synced', 'member', 'split-brain-off', 'opened-off', 'uptodate'];
+  const holds = [
+    'attach',
+    'todo-attach',
+    'is-attached',
+    'is-attached-on',
+    'primary',
+    'is-primary',
+    'is-fetch-off',
+    'todo-secondary-off',
+    'device',
+    'has-device',
+    'consistent',
+    'is-synced',
+    'member',
+    'split-brain-off',
+    'opened-off',
+    'uptodate',
+  ];
   for (const word of holds) t.is((await b.run('wait-resource', 'r1', word, '--timeout', '0')).code, 0, word);
-  const not = ['is-attached-off', 'todo-attach-off', 'is-secondary', 'is-fetch', 'is-replaying', 'split-brain', 'opened'];
+  const not = [
+    'is-attached-off',
+    'todo-attach-off',
+    'is-secondary',
+    'is-fetch',
+    'is-replaying',
+    'split-brain',
+    'opened',
+  ];
   for (const word of not) {
     const ran = await b.run('wait-resource', 'r1', word, '--timeout', '0', '--json');
     t.is(ran.code, 4, word);
@@ -56,7 +90,10 @@ test('wait-resource knows facts, wishes and their opposites', async (t) => {
 test('wait-resource is-consistent shows the rest and ends when it is reached', async (t) => {
   const b = new Bench(t, 'hostb');
   b.resource();
-  b.write({ [keys.syncstatus('r1', 'hostb')]: String(4 * 1024 * 1024), [keys.syncpos('r1', 'hostb')]: 'log-000000001-hosta,12288' });
+  b.write({
+    [keys.syncstatus('r1', 'hostb')]: String(4 * 1024 * 1024),
+    [keys.syncpos('r1', 'hostb')]: 'log-000000001-hosta,12288',
+  });
   const running = b.start('wait-resource', 'r1', 'is-consistent', '--timeout', 'none');
   await running.shows('is-consistent does not hold, 4.000 MiB to synchronise');
   b.write({ [keys.syncstatus('r1', 'hostb')]: String(8 * 1024 * 1024) });
