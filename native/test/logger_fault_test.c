@@ -165,7 +165,7 @@ static void log_error(void)
 		rig_on(r);
 		r->may_fail = true;
 		rig_until(r, val(MARS_V_LOGGER_NUMBER) == 1 && !r->lg->growing);
-		faulty_fail_nth(r->log[0].disk, FAULTY_OP(XIO_WRITE), skip, 1, -EIO);
+		faulty_fail_nth(r->log[0].disk, FAULTY_OP(XIO_WRITE), skip, 1000, -EIO);
 		for (i = 0; i < 2000 && rig_status().state == MARS_S_OK; i++)
 			rig_start(r, XIO_WRITE, exec_random(3) ? 0 : XIO_FUA,
 				  4096 * exec_random(256), 4096);
@@ -232,10 +232,11 @@ static void log_full_ways_out(void)
 	rig_check_all(r);
 	rig_until(r, rig_status().state == MARS_S_OK);
 
-	faulty_set_capacity(r->log[1].disk, 12 << 20);
+	faulty_set_capacity(r->log[1].disk, val(MARS_V_LOGGER_POS) + (6 << 20));
 	r->may_fail = true;
-	for (i = 0; i < 20 && rig_status().state != MARS_S_LOG_SPACE_FULL; i++)
-		rig_start(r, XIO_WRITE, 0, i % 8 << 20, 500224 + 4096 * i);
+	r->overlap = true;
+	for (i = 0; i < 20; i++)
+		rig_start(r, XIO_WRITE, 0, i % 7 << 20, XIO_MAX_IO);
 	rig_until(r, rig_status().state == MARS_S_LOG_SPACE_FULL);
 	CHECK(val(MARS_V_LOGGER_WAITERS) > 0);
 	CHECK_EQ(mars_brick_switch("src", false, &reason), 0);

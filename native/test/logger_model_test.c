@@ -99,7 +99,7 @@ static void rotation(void)
 	unsigned int round, i;
 
 	for (round = 0; round < 4; round++) {
-		struct rig *r = rig_new(1 << 20, 64 << 20);
+		struct rig *r = rig_new(1 << 20, 24 << 20);
 		struct mars_ctl_status st;
 
 		if (round % 2)
@@ -135,7 +135,7 @@ static void rotation_steps(void)
 	unsigned int round, i;
 
 	for (round = 0; round < 4; round++) {
-		struct rig *r = rig_new(256 << 10, 64 << 20);
+		struct rig *r = rig_new(256 << 10, 24 << 20);
 
 		rig_on(r);
 		for (i = 0; i < 20; i++)
@@ -162,7 +162,7 @@ static void off_while_rotating(void)
 	unsigned int steps;
 
 	for (steps = 0; steps < 60; steps++) {
-		struct rig *r = rig_new(256 << 10, 64 << 20);
+		struct rig *r = rig_new(256 << 10, 24 << 20);
 		unsigned int i;
 
 		rig_on(r);
@@ -170,8 +170,8 @@ static void off_while_rotating(void)
 			rig_start(r, XIO_WRITE, 0, 4096 * exec_random(64), 4096);
 		rig_idle(r);
 		CHECK(rig_rotate(r));
-		for (i = 0; i < steps; i++)
-			CHECK(rig_step(r));
+		for (i = 0; i < steps && rig_step(r); i++)
+			;
 		rig_off(r, true);
 		rig_check_crash(r);
 		rig_free(r);

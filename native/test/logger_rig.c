@@ -195,6 +195,8 @@ void rig_free(struct rig *r)
 	CHECK_EQ(mars_engine_exit(), 0);
 	for (i = 0; i < RIG_FLIGHT; i++)
 		free(r->op[i].buf);
+	for (i = 0; i < RIG_LOGS; i++)
+		free(r->log[i].before);
 	free(r->model);
 	free(r->replayed);
 	free(r->first);
@@ -494,8 +496,13 @@ void rig_scan(struct rig *r)
 					       &log->cur, read_disk, log->disk);
 		if (!log->begun)
 			break;
-		if (i && !log[-1].finished)
+		if (i)
 			log[-1].finished = true;
+		if (!log->before) {
+			log->before = malloc(r->size);
+			memcpy(log->before, r->replayed, r->size);
+			log->order = r->order;
+		}
 		while ((g = next_group(r->scratch, r->capacity, &log->cur, read_disk, log->disk))) {
 			account(r, g);
 			apply(g, r->replayed);
@@ -525,34 +532,38 @@ void rig_check_order(struct rig *r)
 	free(by_order);
 }
 
-/* Count and apply what survives of the logs; @from, @pos: the published position. */
+/*
+ * Crash the logs from number @from on; apply what survives of them to @all, and what is
+ * behind the published position @from, @pos to @disk too.  Returns the records found.
+ */
 static u64 recover(struct rig *r, u8 *all, u8 *disk, u64 from, u64 pos)
 {
 	struct rig_log prev = { 0 }, cur = { 0 };
 	const struct mars_log_group *g;
-	u64 records = 0;
-	unsigned int i;
+	u64 records = 0, i;
 
-	for (i = 0; i < r->nr_logs; i++) {
+	if (from > 1)
+		prev = r->log[from - 2];
+	for (i = from - 1; i < r->nr_logs; i++) {
 		struct faulty_image *image = faulty_crash(r->log[i].disk, faulty_choose_random, NULL);
+		bool begun = log_begin(r->scratch, i ? &prev : NULL, &r->log[i].ident, &cur.cur,
+				       read_image, image);
 
-		prev = cur;
-		if (!log_begin(r->scratch, i ? &prev : NULL, &r->log[i].ident, &cur.cur, read_image,
-			       image)) {
-			faulty_image_free(image);
-			CHECK(i >= from);	/* the log the position names is there */
-			break;
-		}
-		while ((g = next_group(r->scratch, image->capacity, &cur.cur, read_image, image))) {
+		CHECK(begun || i >= from);	/* the log that the position names is there */
+		while (begun &&
+		       (g = next_group(r->scratch, image->capacity, &cur.cur, read_image, image))) {
 			apply(g, all);
-			if (i + 1 > from || (i + 1 == from && cur.cur.offset >= pos))
+			if (i + 1 > from || cur.cur.offset >= pos)
 				apply(g, disk);
 			records += le32_to_cpu(g->nr_records);
 			mars_log_cursor_next(&cur.cur, g);
 		}
+		faulty_image_free(image);
 		if (i + 1 == from)
 			CHECK(cur.cur.offset >= pos);
-		faulty_image_free(image);
+		if (!begun)
+			break;
+		prev = cur;
 	}
 	return records;
 }
@@ -561,12 +572,13 @@ void rig_check_crash(struct rig *r)
 {
 	struct mars_ctl_status st = rig_status();
 	struct faulty_image *disk = faulty_crash(r->data, faulty_choose_random, NULL);
+	u64 from = st.val[MARS_V_LOGGER_CKPT_NUMBER];
 	u8 *all = malloc(r->size);
 
 	rig_scan(r);
-	memcpy(all, r->first, r->size);
-	CHECK(recover(r, all, disk->data, st.val[MARS_V_LOGGER_CKPT_NUMBER],
-		      st.val[MARS_V_LOGGER_CKPT]) >= r->order);
+	memcpy(all, r->log[from - 1].before, r->size);
+	CHECK(r->log[from - 1].order + recover(r, all, disk->data, from,
+					       st.val[MARS_V_LOGGER_CKPT]) >= r->order);
 	CHECK_MEM(disk->data, all, r->size);
 	free(all);
 	faulty_image_free(disk);

@@ -48,6 +48,8 @@ struct rig_log {
 	struct mars_log_ident ident;
 	struct mars_log_cursor cur;	/* durable groups verified so far */
 	bool begun, finished;
+	u8 *before;			/* contents of the device when it began */
+	u64 order;			/* records in the logs before it */
 };
 
 struct rig {
