@@ -45,6 +45,9 @@ struct file_brick {
 	pthread_mutex_t lock;		/* innermost; never held across a system call on fd */
 	pthread_cond_t wake;
 	struct list_head queue;		/* lock: requests in order of arrival */
+	unsigned int queued;		/* lock: how many ... */
+	unsigned int queued_serial;	/* lock: ... of them file_serial() */
+	bool writing;			/* lock: a worker executes a serial write */
 	unsigned int idle;		/* lock: workers waiting on wake */
 	bool waking;			/* lock: one worker was signalled and has not run yet */
 	bool stop;			/* lock: leave once the queue is empty */

@@ -4,11 +4,14 @@
  *
  * Requests queue in order of arrival.  A worker takes the head, together with
  * what can share its system call: writes that continue it, or every flush that
- * waits.  One worker exists from power on; a worker that leaves something in the
- * queue while nobody is idle starts the next, up to FILE_WORKERS.
+ * waits.  One worker exists from power on; a worker that leaves something to do
+ * while nobody is idle starts the next, up to FILE_WORKERS.
+ *
+ * Buffered writes to one regular file exclude each other inside the system.  So
+ * only one worker does them, others would just wait with it.
  *
  * Wakeups are chained: submission signals at most one worker, and that one
- * signals the next when the queue is still not empty.  A burst of submissions
+ * signals the next when there is still something to do.  A burst of submissions
  * costs one wakeup, not one each.
  *
  * Locking: fb->lock covers the queue only.  System calls and completions run
@@ -353,7 +356,22 @@ bool file_read_inline(struct file_brick *fb, struct xio_request *rq)
 
 /* --- workers --- */
 
-/* Move the head of the queue and its companions to @batch; returns their bytes. */
+/* Must this wait for others of its kind? */
+static bool file_serial(const struct file_brick *fb, const struct xio_request *rq)
+{
+	return rq->op == XIO_WRITE && !fb->direct && !fb->block;
+}
+
+/* Is there something to do now?  Called with fb->lock held. */
+static bool file_runnable(const struct file_brick *fb)
+{
+	return fb->queued > fb->queued_serial || (fb->queued && !fb->writing);
+}
+
+/*
+ * Move the first request that may run, and its companions, to @batch; returns
+ * their bytes.  There is one.  Called with fb->lock held.
+ */
 static u64 file_take(struct file_brick *fb, struct list_head *batch)
 {
 	struct xio_request *rq, *next;
@@ -363,7 +381,11 @@ static u64 file_take(struct file_brick *fb, struct list_head *batch)
 	u64 pos = 0, len = 0;
 
 	list_for_each_entry_safe(rq, next, &fb->queue, link) {
+		bool serial = file_serial(fb, rq);
+
 		if (op < 0) {
+			if (serial && fb->writing)
+				continue;
 			op = rq->op;
 			flags = rq->flags & XIO_FUA;
 			pos = rq->pos;
@@ -375,6 +397,8 @@ static u64 file_take(struct file_brick *fb, struct list_head *batch)
 			break;
 		}
 		list_move_tail(&rq->link, batch);
+		fb->queued--;
+		fb->queued_serial -= serial;
 		len += rq->len;
 		if (++n == FILE_BATCH)
 			break;
@@ -439,7 +463,7 @@ static int file_spawn(struct file_brick *fb)
 /* More hands if there is more to do; called with fb->lock held. */
 static void file_kick(struct file_brick *fb)
 {
-	if (list_empty(&fb->queue) || fb->waking || !fb->idle)
+	if (fb->waking || !fb->idle || !file_runnable(fb))
 		return;
 	fb->waking = true;
 	pthread_cond_signal(&fb->wake);
@@ -454,24 +478,29 @@ static void *file_worker(void *arg)
 	pthread_mutex_lock(&fb->lock);
 	for (;;) {
 		LIST_HEAD(batch);
+		bool serial;
 		u64 len;
 
-		while (list_empty(&fb->queue) && !fb->stop) {
+		while (!file_runnable(fb) && !fb->stop) {
 			fb->idle++;
 			pthread_cond_wait(&fb->wake, &fb->lock);
 			fb->idle--;
 			fb->waking = false;
 		}
-		if (list_empty(&fb->queue))
+		if (!file_runnable(fb))
 			break;
 		len = file_take(fb, &batch);
+		serial = file_serial(fb, list_first_entry(&batch, struct xio_request, link));
+		fb->writing |= serial;
 		file_kick(fb);
 		/* without another worker we only do it alone, later */
-		if (!list_empty(&fb->queue) && !fb->idle && fb->started < FILE_WORKERS)
+		if (file_runnable(fb) && !fb->idle && fb->started < FILE_WORKERS)
 			file_spawn(fb);
 		pthread_mutex_unlock(&fb->lock);
 		file_execute(fb, &batch, len);
 		pthread_mutex_lock(&fb->lock);
+		if (serial)
+			fb->writing = false;
 	}
 	last = --fb->running == 0;
 	pthread_mutex_unlock(&fb->lock);
@@ -487,6 +516,8 @@ void file_queue(struct file_brick *fb, struct xio_request *rq)
 {
 	pthread_mutex_lock(&fb->lock);
 	list_add_tail(&rq->link, &fb->queue);
+	fb->queued++;
+	fb->queued_serial += file_serial(fb, rq);
 	file_kick(fb);
 	pthread_mutex_unlock(&fb->lock);
 }
