@@ -257,6 +257,7 @@ export class TreeCluster implements Cluster {
     if (this.#left) this.#links.clear();
     this.#left = false;
     for (const [cert, host] of before) if (this.#members.get(cert) !== host) this.#expel(host);
+    this.#collector?.run();
     for (const host of this.#members.values()) {
       if (host === this.#me || this.#links.has(host)) continue;
       this.#links.set(host, new PeerLink(host, this.#environment()));

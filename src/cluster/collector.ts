@@ -25,6 +25,7 @@ import { DELETED, type Entry } from '../tree/types.js';
 /** 30 days, ns. */
 export const RETENTION = 30n * 86_400_000_000_000n;
 
+const EVERY_MS = 600_000;
 const IP = keys.ip('');
 
 export class Collector {
@@ -36,6 +37,7 @@ export class Collector {
   readonly #arrived = new Map<string, bigint>();
   readonly #started: bigint;
   readonly #unsubscribe: () => void;
+  readonly #timer: NodeJS.Timeout;
   /** newest horizon of a member that is not yet ours */
   #theirHorizon = 0n;
 
@@ -46,10 +48,19 @@ export class Collector {
     this.#unsubscribe = tree.subscribe((entries) => {
       this.#note(entries);
     });
+    // Marks make it run; the timer is for members that fall silent, and for nobody else being there.
+    this.#timer = setInterval(() => {
+      try {
+        this.run();
+      } catch {
+        // The tree cannot be written just now, which every writer is told; the next run tries again.
+      }
+    }, EVERY_MS).unref();
   }
 
   close(): void {
     this.#unsubscribe();
+    clearInterval(this.#timer);
   }
 
   /** The member has everything we had at `stamp`, on disk. */
@@ -129,5 +140,6 @@ export class Collector {
       if (entry.value === DELETED && isReplicated(entry.key))
         this.#arrived.set(entry.key, this.#tree.clock.tick());
     }
+    if (this.#members().length === 0) this.run();
   }
 }

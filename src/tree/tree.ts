@@ -251,11 +251,12 @@ export class LinkTree implements Tree {
         if (ours === undefined || ours.stamp !== entry.stamp || ours.value !== entry.value) continue;
         this.#store.remove(entry.key);
         this.#disk.remove(entry.key);
-        if (entry.value !== DELETED) gone.push({ ...entry, value: DELETED });
+        gone.push({ ...entry, value: DELETED });
       }
       this.#disk.sync();
     });
-    this.#emit(gone, undefined);
+    // Readers shall look again; there is no version to pass on, so listeners hear nothing.
+    for (const queue of this.#queues) queue.push(gone);
   }
 
   /** See Store. */
@@ -387,8 +388,15 @@ export class LinkTree implements Tree {
   // ---- looking at the disk ----
 
   #look(body: () => void): void {
-    try {
+    this.#safely(() => {
       this.#inLook(body);
+    });
+  }
+
+  /** For what nobody waits for: a failure is reported, and the next look tries again. */
+  #safely(body: () => void): void {
+    try {
+      body();
     } catch (error) {
       this.#report({ kind: 'failed', key: '', text: error instanceof Error ? error.message : String(error) });
     }
@@ -572,7 +580,7 @@ export class LinkTree implements Tree {
     for (const queue of this.#queues) queue.push(entries);
     for (const listener of this.#listeners) {
       queueMicrotask(() => {
-        if (this.#listeners.has(listener)) listener(entries, source);
+        if (this.#listeners.has(listener)) this.#safely(() => listener(entries, source));
       });
     }
   }

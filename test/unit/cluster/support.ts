@@ -68,11 +68,13 @@ export class Node {
     this.cluster.onPeerChange(() => {
       for (const look of this.#waiting) look();
     });
-    this.tree.subscribe(() => {
-      for (const look of this.#waiting) look();
-    });
+    void this.#follow();
     await this.cluster.start();
     this.#up = true;
+  }
+
+  async #follow(): Promise<void> {
+    for await (const _ of this.tree.changes()) for (const look of this.#waiting) look();
   }
 
   async down(): Promise<void> {
