@@ -2,12 +2,9 @@
 /*
  * nbd_test.c - the nbd brick, spoken to in bytes
  *
- * A small client of its own, so that broken, slow and vanishing clients can be
- * played.  Foreign clients have their turn in nbd_thirdparty_test.sh.
+ * Foreign clients have their turn in nbd_thirdparty_test.sh.
  */
-#include <endian.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +17,7 @@
 #include "bricks/faulty.h"
 #include "bricks/nbd.h"
 #include "engine/engine.h"
+#include "nbd_client.h"
 #include "source.h"
 #include "test.h"
 
@@ -27,226 +25,6 @@
 #define SIZE	(48ull * MIB)
 
 static char dir[64], socket_path[100];
-
-/* --- bytes --- */
-
-static int dial(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	CHECK(fd >= 0);
-	strcpy(addr.sun_path, socket_path);
-	CHECK_EQ(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
-
-static void put(int fd, const void *data, size_t len)
-{
-	const u8 *p = data;
-
-	while (len) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
-
-		CHECK(n > 0);
-		p += n;
-		len -= n;
-	}
-}
-
-static bool try_get(int fd, void *data, size_t len)
-{
-	u8 *p = data;
-
-	while (len) {
-		ssize_t n = recv(fd, p, len, 0);
-
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= n;
-	}
-	return true;
-}
-
-#define get(fd, data, len)	CHECK(try_get(fd, data, len))
-
-static void expect_end(int fd)
-{
-	u8 byte;
-
-	CHECK(recv(fd, &byte, 1, 0) <= 0);
-	close(fd);
-}
-
-static u32 get32(int fd)
-{
-	u32 v;
-
-	get(fd, &v, 4);
-	return be32toh(v);
-}
-
-static u64 get64(int fd)
-{
-	u64 v;
-
-	get(fd, &v, 8);
-	return be64toh(v);
-}
-
-static u16 get16(int fd)
-{
-	u16 v;
-
-	get(fd, &v, 2);
-	return be16toh(v);
-}
-
-/* --- negotiation --- */
-
-static int greet(u32 flags)
-{
-	int fd = dial();
-
-	CHECK_EQ(get64(fd), 0x4e42444d41474943ull);
-	CHECK_EQ(get64(fd), 0x49484156454f5054ull);
-	CHECK_EQ(get16(fd), 3);
-	flags = htobe32(flags);
-	put(fd, &flags, 4);
-	return fd;
-}
-
-static void option(int fd, u32 number, const void *data, u32 len)
-{
-	struct {
-		u64 magic;
-		u32 number, len;
-	} __attribute__((packed)) head = {
-		htobe64(0x49484156454f5054ull), htobe32(number), htobe32(len)
-	};
-
-	put(fd, &head, sizeof(head));
-	put(fd, data, len);
-}
-
-/* One reply to option @number; its data is thrown away. */
-static u32 option_reply(int fd, u32 number)
-{
-	u8 data[8192];
-	u32 type, len;
-
-	CHECK_EQ(get64(fd), 0x3e889045565a9ull);
-	CHECK_EQ(get32(fd), number);
-	type = get32(fd);
-	len = get32(fd);
-	CHECK(len <= sizeof(data));
-	get(fd, data, len);
-	return type;
-}
-
-static void option_go(int fd, u32 number, const char *name)
-{
-	u32 len = strlen(name), be = htobe32(len);
-	u8 data[200] = { 0 };
-
-	memcpy(data, &be, 4);
-	memcpy(data + 4, name, len);
-	option(fd, number, data, 6 + len);
-}
-
-static void expect_go(int fd, u32 number)
-{
-	u32 type;
-
-	while ((type = option_reply(fd, number)) == 3)
-		;
-	CHECK_EQ(type, 1);
-}
-
-static int open_client(bool structured)
-{
-	int fd = greet(3);
-
-	if (structured) {
-		option(fd, 8, NULL, 0);
-		CHECK_EQ(option_reply(fd, 8), 1);
-	}
-	option_go(fd, 7, "disk");
-	expect_go(fd, 7);
-	return fd;
-}
-
-/* --- requests --- */
-
-struct wire_request {
-	u32 magic;
-	u16 flags, type;
-	u64 cookie, offset;
-	u32 length;
-} __attribute__((packed));
-
-static struct wire_request request(u16 type, u16 flags, u64 cookie, u64 offset, u32 length)
-{
-	return (struct wire_request){
-		htobe32(0x25609513), htobe16(flags), htobe16(type), cookie,
-		htobe64(offset), htobe32(length),
-	};
-}
-
-static void ask(int fd, u16 type, u16 flags, u64 cookie, u64 offset, u32 length)
-{
-	struct wire_request req = request(type, flags, cookie, offset, length);
-
-	put(fd, &req, sizeof(req));
-}
-
-/* A simple reply: its error; *cookie says whose. */
-static u32 answer(int fd, u64 *cookie)
-{
-	u32 err;
-
-	CHECK_EQ(get32(fd), 0x67446698u);
-	err = get32(fd);
-	get(fd, cookie, 8);
-	return err;
-}
-
-static u32 do_write(int fd, u16 flags, u64 offset, const void *data, u32 len)
-{
-	u64 cookie;
-	u32 err;
-
-	ask(fd, NBD_CMD_WRITE, flags, 7, offset, len);
-	put(fd, data, len);
-	err = answer(fd, &cookie);
-	CHECK_EQ(cookie, 7);
-	return err;
-}
-
-static u32 do_read(int fd, u64 offset, void *data, u32 len)
-{
-	u64 cookie;
-	u32 err;
-
-	ask(fd, NBD_CMD_READ, 0, 8, offset, len);
-	err = answer(fd, &cookie);
-	CHECK_EQ(cookie, 8);
-	if (!err)
-		get(fd, data, len);
-	return err;
-}
-
-static u32 do_other(int fd, u16 type, u16 flags, u64 offset, u32 len)
-{
-	u64 cookie;
-	u32 err;
-
-	ask(fd, type, flags, 9, offset, len);
-	err = answer(fd, &cookie);
-	CHECK_EQ(cookie, 9);
-	return err;
-}
 
 /* --- the server --- */
 
@@ -309,7 +87,7 @@ static void negotiations(void)
 	int fd;
 
 	begin_mem();
-	fd = greet(3);
+	fd = greet(socket_path, 3);
 	option(fd, 3, NULL, 0);				/* LIST */
 	CHECK_EQ(option_reply(fd, 3), 2);
 	CHECK_EQ(option_reply(fd, 3), 1);
@@ -333,22 +111,22 @@ static void negotiations(void)
 	CHECK_EQ(do_other(fd, NBD_CMD_FLUSH, 0, 0, 0), 0);
 	close(fd);
 
-	fd = greet(1);					/* the oldest way in */
+	fd = greet(socket_path, 1);					/* the oldest way in */
 	option(fd, 1, "disk", 4);
 	CHECK_EQ(get64(fd), SIZE);
 	CHECK_EQ(get16(fd) & 0x1f, 0xd);
 	get(fd, zeroes, sizeof(zeroes));
 	CHECK_EQ(do_other(fd, NBD_CMD_FLUSH, 0, 0, 0), 0);
 	close(fd);
-	fd = greet(3);
+	fd = greet(socket_path, 3);
 	option(fd, 1, "nobody", 6);
 	expect_end(fd);
-	expect_end(greet(1 << 20));
-	fd = greet(3);
+	expect_end(greet(socket_path, 1 << 20));
+	fd = greet(socket_path, 3);
 	option(fd, 2, NULL, 0);				/* ABORT */
 	CHECK_EQ(option_reply(fd, 2), 1);
 	expect_end(fd);
-	fd = greet(3);
+	fd = greet(socket_path, 3);
 	put(fd, junk, 16);
 	expect_end(fd);
 	end();
@@ -361,7 +139,7 @@ static void commands(void)
 	int fd;
 
 	begin_mem();
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	fill(buf, sizeof(buf));
 	CHECK_EQ(do_write(fd, 0, 1, buf, MIB), 0);
 	CHECK_EQ(do_write(fd, NBD_CMD_FLAG_FUA, 5 * MIB, buf, 7), 0);
@@ -395,10 +173,10 @@ static void commands(void)
 	ask(fd, NBD_CMD_WRITE, 0, 5, 0, NBD_MAX_IO + 1);
 	CHECK_EQ(answer(fd, &cookie), 22);
 	expect_end(fd);
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	put(fd, buf, NBD_REQUEST_SIZE);			/* no magic */
 	expect_end(fd);
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	ask(fd, NBD_CMD_DISC, 0, 0, 0, 0);
 	expect_end(fd);
 	end();
@@ -411,7 +189,7 @@ static void structured(void)
 	int fd;
 
 	begin_mem();
-	fd = open_client(true);
+	fd = open_client(socket_path, true);
 	fill(buf, sizeof(buf));
 	CHECK_EQ(do_write(fd, 0, 77, buf, sizeof(buf)), 0);
 	ask(fd, NBD_CMD_READ, NBD_CMD_FLAG_DF, 3, 77, sizeof(buf));
@@ -445,7 +223,7 @@ static void sizes(void)
 	int fd, i;
 
 	begin_mem();
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	fill(model, sizeof(model));
 	CHECK_EQ(do_write(fd, 0, 4321, model, NBD_MAX_IO), 0);
 	CHECK_EQ(do_read(fd, 4321, back, NBD_MAX_IO), 0);
@@ -481,7 +259,7 @@ static void dribble(void)
 	int fd;
 
 	begin_mem();
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	fill(data, sizeof(data));
 	req = request(NBD_CMD_WRITE, 0, 1, 100, sizeof(data));
 	for (i = 0; i < sizeof(req); i++)
@@ -503,8 +281,8 @@ static void slow_client(void)
 	int slow, fast, i;
 
 	begin_mem();
-	slow = open_client(false);
-	fast = open_client(false);
+	slow = open_client(socket_path, false);
+	fast = open_client(socket_path, false);
 	fill(model, MIB);
 	CHECK_EQ(do_write(fast, 0, 0, model, MIB), 0);
 	for (i = 0; i < N; i++)
@@ -543,7 +321,7 @@ static void vanished_client(void)
 	brick_on("disk");
 	wire_up();
 	brick_on("nbd");
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	CHECK_EQ(do_write(fd, 0, 0, data, sizeof(data)), 0);
 	faulty_freeze(disk);
 	for (i = 0; i < 20; i++) {
@@ -576,7 +354,7 @@ static void lower_errors(void)
 	brick_on("disk");
 	wire_up();
 	brick_on("nbd");
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	CHECK_EQ(faulty_fail_range(disk, FAULTY_ALL, 2 * MIB, 512, -EIO), 0);
 	CHECK_EQ(do_write(fd, 0, 0, data, sizeof(data)), 5);
 	CHECK_EQ(do_read(fd, 0, data, sizeof(data)), 5);
@@ -602,8 +380,8 @@ static void power(void)
 	CHECK_EQ(st.st_mode & 0777, 0600);
 	CHECK_EQ(mars_brick_set("nbd", MARS_K_NBD_READONLY, 1, "", 0, &reason), -EBUSY);
 	CHECK_EQ(reason, MARS_R_NOT_NOW);
-	half = greet(3);				/* never gets further */
-	fd = open_client(false);
+	half = greet(socket_path, 3);				/* never gets further */
+	fd = open_client(socket_path, false);
 	CHECK_EQ(brick_status("nbd").val[MARS_V_NBD_CLIENTS], 1);
 	CHECK_EQ(mars_brick_switch("nbd", false, &reason), -EBUSY);
 	CHECK_EQ(reason, MARS_R_OPEN);
@@ -630,7 +408,7 @@ static void power(void)
 	expect_end(half);
 	brick_set_value("nbd", MARS_K_NBD_READONLY, 1);
 	brick_on("nbd");
-	fd = open_client(false);
+	fd = open_client(socket_path, false);
 	CHECK_EQ(do_write(fd, 0, 0, "x", 1), 1);
 	CHECK_EQ(do_other(fd, NBD_CMD_TRIM, 0, 0, 1), 1);
 	CHECK_EQ(do_read(fd, 0, deep, 1), 0);
@@ -650,7 +428,7 @@ static void stale_socket(void)
 	CHECK_EQ(listen(fd, 1), 0);
 	close(fd);
 	begin_mem();
-	close(open_client(false));
+	close(open_client(socket_path, false));
 	wait_clients(0);
 	brick_off("nbd");
 	close(creat(socket_path, 0600));
@@ -668,9 +446,9 @@ static void many_clients(void)
 
 	begin_mem();
 	for (i = 0; i < NBD_CONNECTIONS; i++)
-		fd[i] = open_client(i & 1);
+		fd[i] = open_client(socket_path, i & 1);
 	CHECK_EQ(brick_status("nbd").val[MARS_V_NBD_CLIENTS], NBD_CONNECTIONS);
-	extra = dial();
+	extra = dial(socket_path);
 	CHECK(recv(extra, buf, 1, 0) <= 0);
 	close(extra);
 	for (i = 0; i < NBD_CONNECTIONS; i++)
@@ -678,7 +456,7 @@ static void many_clients(void)
 	for (i = 0; i < NBD_CONNECTIONS; i++)
 		close(fd[i]);
 	wait_clients(0);
-	CHECK_EQ(do_read(fd[0] = open_client(false), 8 * 5, buf, 4), 0);
+	CHECK_EQ(do_read(fd[0] = open_client(socket_path, false), 8 * 5, buf, 4), 0);
 	CHECK_EQ(buf[0], 5);
 	close(fd[0]);
 	end();
