@@ -11,6 +11,8 @@ import type { Region } from './image.js';
 const BLOCK = 4096;
 /** Writes between two flushes. */
 const BATCH = 32;
+/** Pause after a flush, ms: a busy application, not a benchmark. */
+const THINK = 20;
 
 export class Writer {
   readonly #blocks: readonly number[];
@@ -38,7 +40,10 @@ export class Writer {
 
   async #write(client: NbdClient): Promise<void> {
     try {
-      while (!this.#stop) await this.#batch(client);
+      while (!this.#stop) {
+        await this.#batch(client);
+        await new Promise((resolve) => setTimeout(resolve, THINK));
+      }
       await client.close();
     } catch {
       client.destroy();

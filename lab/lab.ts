@@ -7,7 +7,7 @@
  * that a link can really be cut and mended. Nothing survives `dispose`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readlinkSync, rmSync, watch } from 'node:fs';
+import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, watch } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -223,7 +223,7 @@ export class Lab {
       if (other === node) continue;
       const relay = await Relay.open({ host: '127.0.0.1', port: other.port });
       this.#relays.set(`${node.name}>${other.name}`, relay);
-      await node.marsadm(['set-link', '--force', `127.0.0.1:${relay.port}`, `local/address-${other.name}`]);
+      symlinkSync(`127.0.0.1:${relay.port}`, path.join(node.dir, 'local', `address-${other.name}`));
     }
   }
 

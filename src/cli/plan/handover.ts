@@ -135,17 +135,18 @@ function checkOtherSyncs(s: Scope, sit: Situation): void {
 /** `old`: scope of the host that is, or was last, primary. */
 function checkOld(old: Scope, sit: Situation): void {
   const peer = reach(old.snap, sit.me, old.host);
-  const remembered = peer.connected ? '' : ', last known: it is not reachable';
   const resigned = fact(old, 'is-primary') === '0' || fact(old, 'is-primary') === undefined;
-  if (openCount(old) > 0n)
-    throw new MarsError('device-open', {
-      found: `${old.host}: open-count is ${openCount(old)}${remembered}`,
-      next: `close or unmount the device on ${old.host}, then marsadm primary ${old.resource}`,
-    });
-  if (!peer.connected && !resigned)
+  const open = openCount(old);
+  // What is remembered of a host that cannot be reached may be outdated, so closing the device there is no advice.
+  if (!peer.connected && (!resigned || open > 0n))
     throw new MarsError('primary-unreachable', {
-      found: `${sit.me} believes that ${old.host} is primary; ${old.host} is not reachable (${peer.reason ?? 'unknown'})`,
+      found: `${sit.me} believes that ${old.host} is primary${open > 0n ? `, with open-count ${open}` : ''}; ${old.host} is not reachable (${peer.reason ?? 'unknown'})`,
       next: `wait until ${old.host} is back; or give up what it may hold: marsadm disconnect ${old.resource} && marsadm primary --force ${old.resource}`,
+    });
+  if (open > 0n)
+    throw new MarsError('device-open', {
+      found: `${old.host}: open-count is ${open}`,
+      next: `close or unmount the device on ${old.host}, then marsadm primary ${old.resource}`,
     });
 }
 

@@ -79,7 +79,6 @@ test('a resource that is created again goes on with the log numbers', async (t) 
   b.write({ [keys.version('r1', 7n, 'hosta')]: `${'a'.repeat(32)},log-000000007-hosta,8192:` });
   t.is((await b.run('secondary', 'r1')).code, 0);
   t.is((await b.run('leave-resource', 'r1')).code, 0);
-  b.write({ [keys.maxnr('r1')]: '7' });
   t.is((await b.run('delete-resource', 'r1')).code, 0);
   t.deepEqual(links(b, keys.resource('r1')), { maxnr: '7' });
   t.is((await b.run('view-all-resources')).out, '');

@@ -45,9 +45,9 @@ const CASES: readonly Case[] = [
       });
     },
     argv: () => ['primary', 'r1'],
-    reason: 'device-open',
+    reason: 'primary-unreachable',
     code: 3,
-    found: /last known/,
+    found: /believes that hosta is primary, with open-count 1/,
   },
   {
     ...onB,
