@@ -129,9 +129,9 @@ export class PeerLink {
   }
 
   #schedule(): void {
-    const { me, times, random } = this.#env;
+    const { me, times } = this.#env;
     const base = Math.min(times.firstRetryMs * 2 ** Math.min(this.#failures, 20), times.maxRetryMs);
-    const first = this.#failures === 0 ? 0 : base * (0.5 + random() / 2);
+    const first = this.#failures === 0 ? 0 : base * (0.5 + this.#env.random() / 2);
     this.#arm(me < this.peer ? first : first + times.patienceMs);
   }
 
@@ -151,7 +151,8 @@ export class PeerLink {
       stream = await this.#env.dial(this.peer, dialing.signal);
     } catch (error) {
       this.#dialing = undefined;
-      if (this.#session === undefined) this.#failed(asClusterError(error, 'peer-unreachable').code);
+      // Not if the peer has called meanwhile.
+      if (!dialing.signal.aborted) this.#failed(asClusterError(error, 'peer-unreachable').code);
       return;
     }
     this.#dialing = undefined;

@@ -20,7 +20,7 @@ import { formatToken, parseToken } from '../../../src/cluster/tokens.js';
 import type { Frame, JsonObject } from '../../../src/cluster/types.js';
 import { MarsError } from '../../../src/errors.js';
 import { keys } from '../../../src/tree/catalogue.js';
-import { Net, Node, freePort } from './support.js';
+import { freePort, Net, type Node } from './support.js';
 
 const K = keys.userspace('note');
 
@@ -219,7 +219,7 @@ test('malformed messages of a member end the connection and nothing else', async
     t.is((await client.next()).head['ok'], true);
     if (Buffer.isBuffer(message)) client.socket.write(message);
     else if (Array.isArray(message)) client.send(message[0], Buffer.from(message[1]));
-    else client.send(message as JsonObject);
+    else client.send(message);
     await client.closed;
   }
   t.is(a.cluster.peers()[0]?.host, 'hostb');
@@ -255,7 +255,10 @@ test('tokens: wrong, malformed, reused, expired, of another cluster', async (t) 
     await codeOf(join(formatToken({ ...token, addr: `127.0.0.1:${await freePort()}` }))),
     'peer-unreachable',
   );
-  t.is(await codeOf(join(createToken({ ...a, validSeconds: -5 }).token)), 'token-expired');
+  t.is(
+    await codeOf(join(createToken({ dir: a.dir, host: a.host, validSeconds: -5 }).token)),
+    'token-expired',
+  );
   t.is(await codeOf(join(good, 'hostb')), 'name-taken');
   t.is(await codeOf(join(good, '../x')), 'bad-name');
   t.is(await codeOf(join(good)), 'ok', 'none of the refusals has used it up');

@@ -21,7 +21,7 @@ export interface Watched {
   readonly tree: LinkTree;
   readonly notes: TreeNote[];
   /** The first report of this kind about this key, made or still to come. */
-  noted(kind: TreeNote['kind'], key: string): Promise<TreeNote>;
+  readonly noted: (kind: TreeNote['kind'], key: string) => Promise<TreeNote>;
 }
 
 /** A tree of `hosta`. */
