@@ -23,7 +23,7 @@ export interface Executor {
   /** call `run` after `ms` milliseconds; returns how to call that off */
   readonly after: (ms: number, run: () => void) => () => void;
   readonly warn: (text: string) => void;
-  /** what is waited for, whenever that changes */
+  /** what is waited for, whenever that changes beyond its numbers */
   readonly progress: (text: string) => void;
   /** aborted when the user interrupts */
   readonly signal: AbortSignal;
@@ -84,6 +84,9 @@ async function hold(ex: Executor, plan: Plan): Promise<void> {
   }
 }
 
+/** Numbers that move while one waits are no news. */
+const MOVING = /\d[\d.]*( \w*B)?/g;
+
 /** Wait until all conditions hold. Throws `timeout`, `interrupted`, or why one cannot hold. */
 export async function waitFor(ex: Executor, conditions: readonly Condition[]): Promise<void> {
   if (conditions.length === 0) return;
@@ -108,8 +111,9 @@ export async function waitFor(ex: Executor, conditions: readonly Condition[]): P
       const text = open.join('; ');
       if (ex.signal.aborted) throw new MarsError('interrupted', text);
       if (late) throw new MarsError('timeout', text);
-      if (text !== said) ex.progress(text);
-      said = text;
+      const news = text.replace(MOVING, '#');
+      if (news !== said) ex.progress(text);
+      said = news;
       await changes.next();
     }
   } finally {
