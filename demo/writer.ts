@@ -27,7 +27,11 @@ export class Writer {
   writes = 0;
   flushes = 0;
 
-  constructor(regions: readonly Region[]) {
+  /** `random(n)` gives an integer from 0 to n - 1 */
+  constructor(
+    regions: readonly Region[],
+    private readonly random: (below: number) => number = (below) => randomInt(below),
+  ) {
     this.#blocks = regions.flatMap((r) => Array.from({ length: r.length / BLOCK }, (_, i) => r.at + i * BLOCK));
   }
 
@@ -53,7 +57,7 @@ export class Writer {
   async #batch(client: NbdClient): Promise<void> {
     const batch = new Map<number, number>();
     for (let i = 0; i < BATCH; i++) {
-      const at = this.#blocks[randomInt(this.#blocks.length)] ?? 0;
+      const at = this.#blocks[this.random(this.#blocks.length)] ?? 0;
       if (batch.has(at)) continue;
       const generation = ++this.#generation;
       this.#written.set(at, generation);

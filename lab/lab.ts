@@ -67,6 +67,7 @@ export class LabNode {
   readonly #args: readonly string[];
   #child: ChildProcess | undefined;
   #exited: Promise<number> = Promise.resolve(0);
+  readonly #listeners = new Set<(line: string) => void>();
   /** everything the daemon said */
   log = '';
 
@@ -105,11 +106,29 @@ export class LabNode {
     await new Promise<void>((resolve, reject) => {
       const said = (line: string): void => {
         this.log += `${line}\n`;
+        for (const listener of [...this.#listeners]) listener(line);
         if (line.includes('ready')) resolve();
       };
       createInterface(child.stdout).on('line', said);
       createInterface(child.stderr).on('line', said);
       void this.#exited.then((code) => reject(new Error(`marsd of ${this.name} exited with ${code}:\n${this.log}`)));
+    });
+  }
+
+  /** Run a daemon that is expected to refuse; returns what it said and how it ended. */
+  attempt(): Promise<Outcome> {
+    return run(process.execPath, [MARSD, ...this.#args], this.env);
+  }
+
+  /** Resolves when the daemon says something that matches; what it said before does not count. */
+  says(pattern: RegExp): Promise<void> {
+    return new Promise((resolve) => {
+      const listener = (line: string): void => {
+        if (!pattern.test(line)) return;
+        this.#listeners.delete(listener);
+        resolve();
+      };
+      this.#listeners.add(listener);
     });
   }
 
@@ -203,12 +222,12 @@ export class Lab {
   async form(): Promise<void> {
     const [first, ...rest] = this.nodes;
     if (!first) return;
-    mkdirSync(first.dir, { mode: 0o700 });
+    mkdirSync(first.dir, { recursive: true, mode: 0o700 });
     await first.marsadm(['create-cluster', '--address', `127.0.0.1:${first.port}`]);
     await this.#detour(first);
     await first.start();
     for (const node of rest) {
-      mkdirSync(node.dir, { mode: 0o700 });
+      mkdirSync(node.dir, { recursive: true, mode: 0o700 });
       const token = await first.ask('join-token');
       await node.marsadm(['join-cluster', token, '--address', `127.0.0.1:${node.port}`]);
       await this.#detour(node);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What tests between real daemons share. */
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { Lab, type LabNode } from '../../lab/lab.js';
+import { CommandError, Lab, run, type LabNode } from '../../lab/lab.js';
 import type { NbdClient } from '../../lab/nbd.js';
 
 export const R = 'data';
@@ -27,6 +27,8 @@ export interface LabOptions {
   readonly daemonArgs?: readonly string[];
   /** nodes that join the resource at once; default all */
   readonly join?: readonly string[];
+  /** called when the directories of the nodes are known, before anything is in them */
+  readonly before?: (lab: Lab) => Promise<void>;
 }
 
 /** A cluster with resource R, primary on the first node, the others joined and synced. */
@@ -37,6 +39,7 @@ export async function makeLab(t: ExecutionContext, options: LabOptions = {}): Pr
     if (!t.passed) for (const n of lab.nodes) t.log(`--- ${n.name}\n${n.log}`);
     await lab.dispose();
   });
+  await options.before?.(lab);
   await lab.form();
   const [first, ...rest] = lab.nodes;
   if (!first) return lab;
@@ -60,6 +63,57 @@ export async function compareImages(t: ExecutionContext, lab: Lab, primary: LabN
   const sums = new Set<string>();
   for (const node of lab.nodes) sums.add(await sum(image(lab, node)));
   t.is(sums.size, 1, 'replicas differ');
+}
+
+/** Wait until what this process observes has come true; for things that nothing tells. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A command that must be refused with this reason; returns what was found. */
+export async function refused(
+  t: ExecutionContext,
+  node: LabNode,
+  args: readonly string[],
+  exit: number,
+  reason: string,
+): Promise<string> {
+  const outcome = await node.marsadm([...args, '--json'], undefined);
+  const answer = JSON.parse(outcome.stdout) as { ok: boolean; reason?: string; found?: string };
+  t.deepEqual([outcome.code, answer.ok, answer.reason], [exit, false, reason], args.join(' '));
+  return answer.found ?? '';
+}
+
+/** Wait until a node gives this reason in a message of the resource (`error`, `fetch`, `sync`, `waiting`). */
+export const waitMessage = (node: LabNode, about: string, reason: string, resource = R): Promise<void> =>
+  node.waitLink(`resource-${resource}/actual-${node.name}/msg-${about}`, (v) => v?.endsWith(` ${reason}`) ?? false);
+
+/** Wait until a node says no more about it. */
+export const waitQuiet = (node: LabNode, about: string, resource = R): Promise<void> =>
+  node.waitLink(`resource-${resource}/actual-${node.name}/msg-${about}`, (v) => v === undefined);
+
+/** Random numbers that can be had again: the seed is printed and may be set by MARS_TEST_SEED. */
+export function seeded(t: ExecutionContext): (below: number) => number {
+  const seed = Number(process.env['MARS_TEST_SEED'] ?? randomInt(2 ** 31));
+  t.log(`MARS_TEST_SEED=${seed}`);
+  let state = seed >>> 0;
+  return (below) => {
+    // mulberry32
+    state = (state + 0x6d2b79f5) >>> 0;
+    let x = Math.imul(state ^ (state >>> 15), state | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return ((x ^ (x >>> 14)) >>> 0) % below;
+  };
+}
+
+/** May this process mount file systems? */
+export const root = process.getuid?.() === 0;
+
+/** Run a program that must succeed; returns what it printed. */
+export async function tool(command: string, ...args: string[]): Promise<string> {
+  const outcome = await run(command, args, { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` });
+  if (outcome.code !== 0) throw new CommandError(`${command} ${args.join(' ')}`, outcome);
+  return outcome.stdout;
 }
 
 export const sum = async (file: string): Promise<string> =>

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Damage to the logs of a replica. Whatever happens to the file, the replica
+ * never applies a byte of it: it cuts or drops the log, fetches it again, and ends
+ * up equal to the primary.
+ */
+import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import type { Lab, LabNode } from '../../lab/lab.js';
+import { block, BLOCK, compareImages, image, makeDisk, makeLab, onDevice, R } from './support.js';
+
+const logFile = (node: LabNode, number = 1, resource = R): string =>
+  path.join(node.dir, `resource-${resource}`, `log-${number.toString().padStart(9, '0')}-a`);
+
+/** What is done to the log of b. */
+type Harm = (file: string) => void;
+
+const half = (file: string): number => Math.floor(readFileSync(file).length / 2 / BLOCK) * BLOCK;
+
+const HARMS: Readonly<Record<string, Harm>> = {
+  cut: (file) => truncateSync(file, half(file) + 100),
+  'cut to nothing': (file) => truncateSync(file, 0),
+  'with a flipped bit': (file) => {
+    const bytes = readFileSync(file);
+    const at = half(file) + 77;
+    bytes[at] = (bytes[at] ?? 0) ^ 4;
+    writeFileSync(file, bytes);
+  },
+  'with a damaged header': (file) => {
+    const bytes = readFileSync(file);
+    bytes.fill(0xff, 0, 512);
+    writeFileSync(file, bytes);
+  },
+  'replaced by noise': (file) => writeFileSync(file, block('not a log')),
+};
+
+/** A primary a, and a replica b that holds log it has not applied. */
+async function withUnappliedLog(t: ExecutionContext): Promise<Lab> {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('applied')));
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await b.marsadm(['pause-replay', R]);
+  await onDevice(a, async (d) => {
+    for (let i = 0; i < 64; i++) await d.write(i * BLOCK, block(`waiting ${i}`));
+    await d.flush();
+  });
+  const written = a.link(`resource-${R}/actual-a/fetch-pos`);
+  await a.waitLink(`resource-${R}/actual-a/is-primary`, (v) => v === '1' && written !== undefined);
+  await b.waitLink(`resource-${R}/actual-b/fetch-pos`, (v) => {
+    const end = a.link(`resource-${R}/actual-a/fetch-pos`);
+    return v !== undefined && v === end && Number(v.split(',')[1]) > 64 * BLOCK;
+  });
+  return lab;
+}
+
+for (const [how, harm] of Object.entries(HARMS)) {
+  test(`a log ${how} while the daemon is away is fetched again`, async (t) => {
+    const lab = await withUnappliedLog(t);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    const before = readFileSync(logFile(b));
+    await b.stop();
+    harm(logFile(b));
+    await b.start();
+    await b.marsadm(['resume-replay', R]);
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    t.deepEqual(readFileSync(logFile(b)).subarray(0, before.length), before);
+    await compareImages(t, lab, a);
+  });
+}
+
+for (const how of ['cut', 'with a flipped bit', 'replaced by noise']) {
+  test(`a log ${how} under a running daemon, while replay is paused, is fetched again`, async (t) => {
+    const lab = await withUnappliedLog(t);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    HARMS[how]?.(logFile(b));
+    await b.marsadm(['resume-replay', R]);
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await compareImages(t, lab, a);
+  });
+}
+
+test('a log replaced by the same log of another resource is not applied', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  for (const node of lab.nodes) await makeDisk(path.join(lab.dir, `${node.name}-other.img`), 8 << 20);
+  await a.marsadm(['create-resource', 'other', path.join(lab.dir, 'a-other.img')]);
+  await b.marsadm(['join-resource', 'other', path.join(lab.dir, 'b-other.img')]);
+  await b.marsadm(['wait-resource', 'other', 'uptodate']);
+  for (const resource of [R, 'other']) {
+    const device = await a.open(resource);
+    for (let i = 0; i < 64; i++) await device.write(i * BLOCK, block(`${resource} ${i}`));
+    await device.close();
+  }
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await b.marsadm(['wait-resource', 'other', 'uptodate']);
+  await b.stop();
+  copyFileSync(logFile(b, 1, 'other'), logFile(b));
+  await b.start();
+  await onDevice(a, (d) => d.write(100 * BLOCK, block('afterwards')));
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await compareImages(t, lab, a);
+});
+
+test('a needed log that is gone everywhere is said so, and invalidate helps', async (t) => {
+  const lab = await withUnappliedLog(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await b.stop();
+  truncateSync(logFile(b), 0);
+  await a.marsadm(['log-rotate', R]);
+  await a.stop();
+  truncateSync(logFile(a), 0);
+  await b.start();
+  await a.start();
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  await b.marsadm(['resume-replay', R]);
+  await b.waitLink(`resource-${R}/actual-b/replay-code`, (v) => v === 'log-missing');
+  t.is(await b.ask('view-is-uptodate', R).catch(() => '0'), '0');
+  await b.marsadm(['invalidate', R]);
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await compareImages(t, lab, a);
+  t.pass(image(lab, b));
+});
