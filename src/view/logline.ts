@@ -90,7 +90,11 @@ export function progress(s: Scope): Progress | undefined {
     applied,
     fetched,
     end,
-    logs: { applied: replay.number, fetched: held.number, end: line.end.number },
+    logs: {
+      applied: replay.number,
+      fetched: held.number,
+      end: held.number > line.end.number ? held.number : line.end.number,
+    },
   };
 }
 

@@ -96,6 +96,6 @@ function clusterLines(doc: StatusDocument, paint: Paint): string[] {
     .filter((m) => !m.connected && !m.self)
     .map((m) => {
       const age = humanTime(m.seconds === null ? undefined : BigInt(m.seconds) * 1_000_000_000n);
-      return paint.bad(`${m.host} (${m.address}) is not reachable since ${age}: ${m.reason ?? ''}`);
+      return paint.bad(`${m.host} (${m.address}) is not reachable for ${age}: ${m.reason ?? ''}`);
     });
 }

@@ -182,9 +182,13 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
       found: `${sit.me} ${role}`,
       next: `marsadm primary ${r} on another member, or marsadm secondary ${r}`,
     });
+  // Log numbers are never used again, so the highest one is noted before the history goes.
   const second = (snap: Snapshot): Plan =>
     plan(`${sit.me} left resource ${r}`, {
-      writes: tombstones(replicaKeys(snap, r, sit.me)),
+      writes: {
+        ...tombstones(replicaKeys(snap, r, sit.me)),
+        [keys.maxnr(r)]: highestLog(snap, r, logs).toString(),
+      },
       removeFiles: logs,
     });
   const wait = sit.daemon && is(s, 'is-attached') && !sit.force;
