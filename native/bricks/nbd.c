@@ -105,9 +105,29 @@ void nbd_conn_gone(struct nbd_conn *conn)
 
 /* --- the service thread --- */
 
-static void nbd_accept(struct nbd_brick *nbd)
+static int nbd_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int nbd_accept_fd(struct nbd_brick *nbd)
 {
 	int fd = accept4(nbd->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || nbd->spare_fd < 0)
+		return fd;
+	/* no descriptors left: turn the client away, or it would wake us forever */
+	close(nbd->spare_fd);
+	fd = accept4(nbd->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	nbd->spare_fd = nbd_spare();
+	return -1;
+}
+
+static void nbd_accept(struct nbd_brick *nbd)
+{
+	int fd = nbd_accept_fd(nbd);
 	struct nbd_conn *conn;
 	bool full;
 
@@ -307,6 +327,13 @@ static void nbd_close(int *fd)
 	*fd = -1;
 }
 
+static void nbd_close_all(struct nbd_brick *nbd)
+{
+	nbd_close(&nbd->epoll_fd);
+	nbd_close(&nbd->wake_fd);
+	nbd_close(&nbd->spare_fd);
+}
+
 /* --- power --- */
 
 /* Wait for a service thread that has lit led_off. */
@@ -316,8 +343,7 @@ static void nbd_bury(struct nbd_brick *nbd)
 		return;
 	pthread_join(nbd->service, NULL);
 	nbd->serving = false;
-	nbd_close(&nbd->epoll_fd);
-	nbd_close(&nbd->wake_fd);
+	nbd_close_all(nbd);
 }
 
 static int nbd_power_on(struct nbd_brick *nbd, enum mars_reason *reason)
@@ -334,7 +360,8 @@ static int nbd_power_on(struct nbd_brick *nbd, enum mars_reason *reason)
 	nbd->closing = false;
 	nbd->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	nbd->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (nbd->epoll_fd < 0 || nbd->wake_fd < 0)
+	nbd->spare_fd = nbd_spare();
+	if (nbd->epoll_fd < 0 || nbd->wake_fd < 0 || nbd->spare_fd < 0)
 		err = refuse(reason, MARS_R_NO_MEMORY, -errno);
 	if (!err)
 		err = nbd_watch(nbd, &nbd->wake_fd);
@@ -347,8 +374,7 @@ static int nbd_power_on(struct nbd_brick *nbd, enum mars_reason *reason)
 	}
 	if (err) {
 		nbd_unlisten(nbd);
-		nbd_close(&nbd->epoll_fd);
-		nbd_close(&nbd->wake_fd);
+		nbd_close_all(nbd);
 		return err;
 	}
 	nbd->serving = true;
@@ -418,6 +444,7 @@ static int nbd_construct(struct mars_brick *brick)
 	nbd->listen_fd = -1;
 	nbd->epoll_fd = -1;
 	nbd->wake_fd = -1;
+	nbd->spare_fd = -1;
 	INIT_LIST_HEAD(&nbd->conns);
 	return -pthread_mutex_init(&nbd->lock, NULL);
 }

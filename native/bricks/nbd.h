@@ -151,6 +151,7 @@ struct nbd_brick {
 
 	int listen_fd;			/* service thread; -1 = not listening */
 	int epoll_fd, wake_fd;		/* constant while on */
+	int spare_fd;			/* service thread: given up when there are no more */
 	u64 socket_dev, socket_ino;	/* the socket we made */
 	pthread_t service;
 	bool serving;			/* mars_topology_lock: service is to be joined */

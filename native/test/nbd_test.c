@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -462,6 +463,25 @@ static void many_clients(void)
 	end();
 }
 
+/* Without descriptors new clients are turned away, and welcome again later. */
+static void no_descriptors(void)
+{
+	struct rlimit old, limit;
+	int last;
+
+	begin_mem();
+	last = dup(0);			/* the lowest free one will be the client's */
+	close(last);
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+	limit = old;
+	limit.rlim_cur = last + 1;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	expect_end(dial(socket_path));
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+	close(open_client(socket_path, false));
+	end();
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -479,6 +499,7 @@ int main(void)
 	RUN(power);
 	RUN(stale_socket);
 	RUN(many_clients);
+	RUN(no_descriptors);
 	CHECK_EQ(rmdir(dir), 0);
 	return test_done();
 }
