@@ -482,6 +482,30 @@ static void no_descriptors(void)
 	end();
 }
 
+/* A read that finds no memory says so; the next one may go better. */
+static void no_memory(void)
+{
+	static u8 data[3 * MIB];
+	unsigned int refused = 0;
+	long n;
+
+	begin_mem();
+	for (n = 1; n <= 12; n++) {
+		int fd = open_client(socket_path, false);
+		u32 err;
+
+		exec_fail_alloc_at(n);
+		err = do_read(fd, 0, data, sizeof(data));
+		exec_fail_alloc_at(-1);
+		CHECK(err == 0 || err == 12);
+		refused += err == 12;
+		CHECK_EQ(do_read(fd, 0, data, sizeof(data)), 0);
+		close(fd);
+	}
+	CHECK(refused);
+	end();
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -500,6 +524,7 @@ int main(void)
 	RUN(stale_socket);
 	RUN(many_clients);
 	RUN(no_descriptors);
+	RUN(no_memory);
 	CHECK_EQ(rmdir(dir), 0);
 	return test_done();
 }
