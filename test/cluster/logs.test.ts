@@ -56,7 +56,7 @@ async function withUnappliedLog(t: ExecutionContext): Promise<Lab> {
 }
 
 for (const [how, harm] of Object.entries(HARMS)) {
-  test(`a log ${how} while the daemon is away is fetched again`, async (t) => {
+  test.serial(`a log ${how} while the daemon is away is fetched again`, async (t) => {
     const lab = await withUnappliedLog(t);
     const [a, b] = [lab.node('a'), lab.node('b')];
     const before = readFileSync(logFile(b));
@@ -71,7 +71,7 @@ for (const [how, harm] of Object.entries(HARMS)) {
 }
 
 for (const how of ['cut', 'with a flipped bit', 'replaced by noise']) {
-  test(`a log ${how} under a running daemon, while replay is paused, is fetched again`, async (t) => {
+  test.serial(`a log ${how} under a running daemon, while replay is paused, is fetched again`, async (t) => {
     const lab = await withUnappliedLog(t);
     const [a, b] = [lab.node('a'), lab.node('b')];
     HARMS[how]?.(logFile(b));
@@ -81,7 +81,7 @@ for (const how of ['cut', 'with a flipped bit', 'replaced by noise']) {
   });
 }
 
-test('a log replaced by the same log of another resource is not applied', async (t) => {
+test.serial('a log replaced by the same log of another resource is not applied', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   for (const node of lab.nodes) await makeDisk(path.join(lab.dir, `${node.name}-other.img`), 8 << 20);
@@ -103,7 +103,7 @@ test('a log replaced by the same log of another resource is not applied', async 
   await compareImages(t, lab, a);
 });
 
-test('a needed log that is gone everywhere is said so, and invalidate helps', async (t) => {
+test.serial('a needed log that is gone everywhere is said so, and invalidate helps', async (t) => {
   const lab = await withUnappliedLog(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await b.stop();

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Disks and directories that are not as they should be. Each is refused or waited for by name, and nothing is lost. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, statSync, symlinkSync, truncateSync } from 'node:fs';
+import path from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import type { Lab, LabNode } from '../../lab/lab.js';
+import {
+  block,
+  BLOCK,
+  compareImages,
+  image,
+  makeDisk,
+  makeLab,
+  onDevice,
+  R,
+  refused,
+  root,
+  textOf,
+  tool,
+  waitMessage,
+  waitQuiet,
+} from './support.js';
+
+const SIZE = 8 << 20;
+
+/** Hold an exclusive lock on a file in a process of its own; returns how to let go. */
+async function lockFile(file: string): Promise<() => Promise<void>> {
+  const child = spawn('flock', ['-x', '-n', file, 'sh', '-c', 'echo held; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  return async () => {
+    child.stdin.end();
+    await once(child, 'close');
+  };
+}
+
+/** Mount something that goes away with the test. */
+async function mount(t: ExecutionContext, at: string, ...args: string[]): Promise<void> {
+  await tool('mount', ...args, at);
+  t.teardown(() => tool('umount', '-l', at).catch(() => ''));
+}
+
+test.serial('a disk that is smaller than the resource is refused when joining', async (t) => {
+  const lab = await makeLab(t, { join: [] });
+  const b = lab.node('b');
+  await makeDisk(image(lab, b), SIZE - BLOCK);
+  t.regex(await refused(t, b, ['join-resource', R, image(lab, b)], 3, 'device-too-small'), /8384512/);
+  await makeDisk(image(lab, b), SIZE);
+  await b.marsadm(['join-resource', R, image(lab, b)]);
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await compareImages(t, lab, lab.node('a'));
+});
+
+test.serial('a disk that has shrunk or vanished is not attached; it is when it has its size again', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('one')));
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await b.stop();
+  truncateSync(image(lab, b), SIZE / 2);
+  await b.start();
+  await waitMessage(b, 'error', 'device-too-small');
+  t.is(b.link(`resource-${R}/actual-b/is-attached`), '0');
+  await onDevice(a, (d) => d.write(BLOCK, block('two')));
+  t.is(b.link(`resource-${R}/actual-b/is-replaying`), '0');
+
+  await b.stop();
+  await tool('mv', image(lab, b), `${image(lab, b)}.away`);
+  await b.start();
+  await waitMessage(b, 'error', 'device-missing');
+  await tool('mv', `${image(lab, b)}.away`, image(lab, b));
+
+  truncateSync(image(lab, b), SIZE);
+  await b.marsadm(['invalidate', R]);
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await waitQuiet(b, 'error');
+  await compareImages(t, lab, a);
+});
+
+test.serial('a primary whose disk has shrunk does not open it, and does when it has its size again', async (t) => {
+  const lab = await makeLab(t, { nodes: ['a'] });
+  const a = lab.node('a');
+  await onDevice(a, (d) => d.write(0, block('kept')));
+  await a.stop();
+  truncateSync(image(lab, a), SIZE / 2);
+  await a.start();
+  await waitMessage(a, 'error', 'device-too-small');
+  t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
+  truncateSync(image(lab, a), SIZE);
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'kept');
+});
+
+test.serial('a disk in use by another process is waited for', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  for (const node of [a, b]) {
+    await node.stop();
+    const release = await lockFile(image(lab, node));
+    await node.start();
+    await waitMessage(node, 'error', 'device-busy');
+    t.is(node.link(`resource-${R}/actual-${node.name}/is-attached`), '0');
+    await release();
+    await node.marsadm(['wait-resource', R, 'is-attached']);
+    await waitQuiet(node, 'error');
+  }
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  await onDevice(a, (d) => d.write(0, block('one')));
+  await compareImages(t, lab, a);
+});
+
+test.serial('one file serves one resource only, by whatever name it is given', async (t) => {
+  const lab = await makeLab(t, { nodes: ['a'] });
+  const a = lab.node('a');
+  await onDevice(a, (d) => d.write(0, block('kept')));
+  await refused(t, a, ['create-resource', 'second', image(lab, a)], 3, 'device-busy');
+  const alias = path.join(lab.dir, 'alias.img');
+  symlinkSync(image(lab, a), alias);
+  await refused(t, a, ['create-resource', 'second', alias], 3, 'device-busy');
+  await tool('ln', '-f', image(lab, a), `${alias}.hard`);
+  await refused(t, a, ['create-resource', 'second', `${alias}.hard`], 3, 'device-busy');
+
+  // With the daemon away nobody holds a lock; the daemon itself must notice then.
+  await a.stop();
+  const outcome = await a.marsadm(['create-resource', 'second', `${alias}.hard`], undefined);
+  await a.start();
+  if (outcome.code === 0) {
+    await a.marsadm(['wait-resource', `${R},second`, 'is-attached', '--timeout', '0'], undefined);
+    const busy = [R, 'second'].map((r) => a.waitLink(`resource-${r}/actual-a/msg-error`, (v) => / device-busy$/.test(v ?? '')));
+    await Promise.race(busy);
+    const attached = [R, 'second'].filter((r) => a.link(`resource-${r}/actual-a/is-attached`) === '1');
+    t.true(attached.length <= 1, attached.join());
+  } else t.is(outcome.code, 3);
+});
+
+const withMounts = root ? test.serial : test.serial.skip;
+
+withMounts('a state directory that cannot be written is refused, and nothing is changed', async (t) => {
+  const lab = await makeLab(t, { nodes: ['a'] });
+  const a = lab.node('a');
+  await onDevice(a, (d) => d.write(0, block('kept')));
+  await a.stop();
+  await mount(t, a.dir, '--bind', a.dir);
+  await tool('mount', '-o', 'remount,ro,bind', a.dir);
+  const outcome = await a.attempt();
+  t.is(outcome.code, 1);
+  t.regex(outcome.stderr, /tree-not-writable/);
+  await refused(t, a, ['pause-replay', R], 1, 'tree-not-writable');
+  t.is(await a.ask('view-get-primary', R), 'a');
+  await tool('umount', a.dir);
+  await a.start();
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'kept');
+});
+
+withMounts('a state directory that becomes read-only under a replica stops it; it goes on when it may', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('one')));
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await mount(t, b.dir, '--bind', b.dir);
+  const complained = b.says(/tree-not-writable|EROFS|read-only/i);
+  await tool('mount', '-o', 'remount,ro,bind', b.dir);
+  await onDevice(a, async (d) => {
+    for (let i = 0; i < 64; i++) await d.write(i * BLOCK, block(`two ${i}`));
+    await d.flush();
+  });
+  await complained;
+  await tool('umount', b.dir);
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await compareImages(t, lab, a);
+});
+
+/** A cluster whose node `who` has its state directory on a small file system. */
+const cramped = (t: ExecutionContext, who: string, megabytes: number): Promise<Lab> =>
+  makeLab(t, {
+    size: 16 << 20,
+    daemonArgs: ['--segment', '4M', '--rotate-at', '4M'],
+    before: async (lab) => {
+      const { dir } = lab.node(who);
+      mkdirSync(dir, { mode: 0o700 });
+      await mount(t, dir, '-t', 'tmpfs', '-o', `size=${megabytes}m,mode=700`, 'tmpfs');
+    },
+  });
+
+/** Write `blocks` blocks, flush, and remember what was promised. */
+async function fill(node: LabNode, blocks: number, word: string): Promise<void> {
+  await onDevice(node, async (d) => {
+    for (let i = 0; i < blocks; i += 16)
+      await Promise.all(
+        Array.from({ length: 16 }, (_, k) => d.write(((i + k) % 4096) * BLOCK, block(`${word} ${i + k}`))),
+      );
+    await d.flush();
+  });
+}
+
+withMounts('a full log disk makes writers wait; they go on when a replica has caught up and logs go', async (t) => {
+  const lab = await cramped(t, 'a', 32);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await b.marsadm(['pause-fetch', R]);
+  const full = a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'log-space-full');
+  let done = false;
+  const writing = fill(a, 12_000, 'full').then(() => (done = true));
+  await full;
+  t.false(done);
+  await b.marsadm(['resume-fetch', R]);
+  await writing;
+  await a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'ok' || v === 'log-space-low');
+  await compareImages(t, lab, a);
+});
+
+withMounts('a full log disk survives kill -9, and writers go on when the disk grows', async (t) => {
+  const lab = await cramped(t, 'a', 24);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await b.marsadm(['pause-fetch', R]);
+  await onDevice(a, async (d) => {
+    await d.write(0, block('flushed'));
+    await d.flush();
+  });
+  const device = await a.open(R);
+  const full = a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'log-space-full');
+  const writes = Array.from({ length: 12_000 }, (_, i) => device.write((1 + (i % 4000)) * BLOCK, block(`x ${i}`)));
+  const ended = Promise.allSettled(writes);
+  await full;
+  await a.kill();
+  device.destroy();
+  await ended;
+  await a.start();
+  await tool('mount', '-o', 'remount,size=200m', a.dir);
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'flushed');
+  await fill(a, 4000, 'room');
+  await b.marsadm(['resume-fetch', R]);
+  await compareImages(t, lab, a);
+});
+
+withMounts('a replica whose log disk is full waits, and goes on when the disk grows', async (t) => {
+  const lab = await cramped(t, 'b', 20);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await b.marsadm(['pause-replay', R]);
+  const stuck = b.waitLink(`resource-${R}/actual-b/msg-fetch`, (v) => v !== undefined);
+  await fill(a, 8000, 'more');
+  await stuck;
+  await tool('mount', '-o', 'remount,size=200m', b.dir);
+  await b.marsadm(['resume-replay', R]);
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  t.true(statSync(b.dir).isDirectory());
+  await compareImages(t, lab, a);
+});
