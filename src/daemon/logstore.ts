@@ -14,6 +14,12 @@ import { logName, sameLog, type LogRef } from '../strategy/history.js';
 import type { LocalLog } from '../strategy/resource.js';
 import { parseLogName } from '../tree/catalogue.js';
 
+/** Identity of a resource and its cluster, as it stands in log headers. */
+export interface Ids {
+  readonly cluster: string;
+  readonly resource: string;
+}
+
 export class LogStore {
   readonly #dir: string;
   readonly #logs = new Map<string, LocalLog>();
@@ -23,8 +29,8 @@ export class LogStore {
     this.#dir = dir;
   }
 
-  /** Verify every log file found; files without a valid header are not logs and stay unlisted. */
-  async load(): Promise<void> {
+  /** Verify every log file found; files without a valid header of this resource are not logs and stay unlisted. */
+  async load(ids: Ids): Promise<void> {
     for (const name of await fs.readdir(this.#dir)) {
       const ref = parseLogName(name);
       if (!ref) continue;
@@ -32,6 +38,7 @@ export class LogStore {
       if (!(await fs.lstat(file)).isFile()) continue;
       const scan = await scanLogFile(file);
       if (!scan.ident || !sameLog(scan.ident, ref)) continue;
+      if (scan.ident.cluster !== ids.cluster || scan.ident.resource !== ids.resource) continue;
       this.#logs.set(name, {
         number: scan.ident.number,
         origin: scan.ident.origin,

@@ -16,18 +16,12 @@ import type { BrickStatus, LogIdent } from '../engine/types.js';
 import { logName, type LogRef, type Point } from '../strategy/history.js';
 import type { OpenGoal } from '../strategy/resource.js';
 import type { Context } from './context.js';
-import type { LogStore } from './logstore.js';
+import type { Ids, LogStore } from './logstore.js';
 
 const EMPTY = '0'.repeat(32);
 
 /** Where the export of a resource listens. */
 export const devicePath = (dir: string, resource: string): string => path.join(dir, 'dev', `${resource}.sock`);
-
-/** Identity of a resource and its cluster, as it goes into log headers. */
-export interface Ids {
-  readonly cluster: string;
-  readonly resource: string;
-}
 
 export class Primary {
   readonly #ctx: Context;

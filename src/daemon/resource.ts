@@ -22,7 +22,7 @@ import { DELETED, type Changes } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
 import { Fetch } from './fetch.js';
-import { LogStore } from './logstore.js';
+import { LogStore, type Ids } from './logstore.js';
 import { Primary } from './primary.js';
 import { Replay } from './replay.js';
 import { Sync } from './sync.js';
@@ -123,9 +123,13 @@ export class Resource {
     return this.#ctx.tree.snapshot().value(key);
   }
 
+  #ids(): Ids {
+    return { cluster: this.#value(keys.uuid) ?? '', resource: this.#value(keys.resourceUuid(this.name)) ?? '' };
+  }
+
   async #load(): Promise<void> {
     if (this.#loaded) return;
-    await this.store.load();
+    await this.store.load(this.#ids());
     const { host, tree } = this.#ctx;
     const snap = tree.snapshot();
     const at = parsePosition(snap.value(keys.replay(this.name, host)) ?? '');
@@ -243,8 +247,7 @@ export class Resource {
       await this.#sync.stop();
       await this.#stopReplay();
       // Stopping replay moved nothing the decision rests on, or the next look tells.
-      const ids = { cluster: this.#value(keys.uuid) ?? '', resource: this.#value(keys.resourceUuid(this.name)) ?? '' };
-      this.#primary = await Primary.open(this.#ctx, this.name, this.store, ids, goal.open);
+      this.#primary = await Primary.open(this.#ctx, this.name, this.store, this.#ids(), goal.open);
       this.#applied = undefined;
       this.#ctx.log(`${this.name}: primary, writing log ${goal.open.number}`);
     }
@@ -267,14 +270,13 @@ export class Resource {
     if (goal.sync) await this.#stopReplay();
     else await this.#sync.stop();
     await this.#runReplay(goal);
-    const uuid = this.#value(keys.resourceUuid(this.name)) ?? '';
+    const ids = this.#ids();
     await this.#fetch.run(goal.fetch, {
-      cluster: this.#value(keys.uuid) ?? '',
-      resource: uuid,
+      ...ids,
       prev: goal.fetch && this.#expectedPrev(goal.fetch.log.number),
     });
     const device = this.#value(keys.data(this.name, this.#ctx.host)) ?? '';
-    await this.#sync.run(goal.sync, device, uuid);
+    await this.#sync.run(goal.sync, device, ids.resource);
     await this.#deleteLogs();
   }
 
@@ -332,6 +334,8 @@ export class Resource {
     if (!status || (status.state !== 'replay-torn' && status.state !== 'replay-clean' && status.state !== 'replay-mismatch'))
       return false;
     await this.#stopReplay();
+    // A fetch that goes on behind the damage would leave a hole.
+    await this.#fetch.stop();
     const at = this.#applied;
     const log = at && this.store.get(at);
     if (!at || !log) return false;
