@@ -415,23 +415,23 @@ static int logger_power(struct mars_brick *brick, bool on, enum mars_reason *rea
 
 /* --- parameters --- */
 
-/* Is it an identity a header can be made of? */
-static bool ident_ok(const char *text, u32 len, struct mars_log_ident *ident)
+/* Is it an identity a header can be made of?  MARS_R_NONE if so. */
+static enum mars_reason ident_check(const char *text, u32 len, struct mars_log_ident *ident)
 {
 	struct mars_log_header *h;
 	bool ok;
 
 	if (len != sizeof(*ident))
-		return false;
+		return MARS_R_BAD_VALUE;
 	memcpy(ident, text, sizeof(*ident));
 	h = kzalloc(sizeof(*h), GFP_KERNEL);
 	if (!h)
-		return false;
+		return MARS_R_NO_MEMORY;
 	mars_log_header_make(h, ident, 0, 0);
 	ok = ident->origin[MARS_HOST_MAX - 1] == 0 &&
 	     mars_log_header_check(h, NULL, NULL) == MARS_LOG_OK;
 	kfree(h);
-	return ok;
+	return ok ? MARS_R_NONE : MARS_R_BAD_VALUE;
 }
 
 static int set_rotate(struct logger *lg, u64 input, const char *text, u32 len,
@@ -441,8 +441,11 @@ static int set_rotate(struct logger *lg, u64 input, const char *text, u32 len,
 	struct xio_info data, log;
 
 	*reason = MARS_R_BAD_VALUE;
-	if ((input != 1 && input != 2) || !ident_ok(text, len, &ident))
+	if (input != 1 && input != 2)
 		return -EINVAL;
+	*reason = ident_check(text, len, &ident);
+	if (*reason)
+		return mars_reason_errno(*reason);
 	*reason = MARS_R_NOT_CONNECTED;
 	if (mars_input_info(&lg->brick.input[input], &log) ||
 	    mars_input_info(&lg->brick.input[LG_DATA], &data))
@@ -509,10 +512,9 @@ static int logger_set(struct mars_brick *brick, u32 key, u64 value, const char *
 		*reason = MARS_R_NOT_NOW;
 		if (READ_ONCE(lg->powered))
 			return -EBUSY;
-		*reason = MARS_R_BAD_VALUE;
-		if (!ident_ok(text, len, &lg->first_ident))
-			return -EINVAL;
-		*reason = MARS_R_NONE;
+		*reason = ident_check(text, len, &lg->first_ident);
+		if (*reason)
+			return mars_reason_errno(*reason);
 		lg->have_ident = true;
 		return 0;
 	case MARS_K_LOGGER_ROTATE:

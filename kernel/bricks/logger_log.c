@@ -212,6 +212,7 @@ static void header_end(struct xio_request *rq, struct xio_end *end)
 {
 	int status = rq->status;
 	struct logger *lg = log_request_end(rq);
+	LIST_HEAD(waiters);
 	unsigned long flags;
 	bool first;
 
@@ -223,6 +224,7 @@ static void header_end(struct xio_request *rq, struct xio_end *end)
 	} else {
 		/* it may be there or not: no way back to the old log */
 		lg->log_error = status;
+		list_splice_tail_init(&lg->waiters, &waiters);
 		next_abandon(lg, 0);
 	}
 	first = first && lg->on;
@@ -231,6 +233,7 @@ static void header_end(struct xio_request *rq, struct xio_end *end)
 	if (first)
 		mars_brick_leds(&lg->brick, true, false);
 	lg_commit(lg);
+	lg_complete_list(&waiters, -EIO);
 	lg_report(lg, MARS_EV_PROGRESS);
 	lg_io_end(lg);
 }
@@ -275,8 +278,11 @@ static struct xio_request *next_step(struct logger *lg, xio_end_fn *fn)
 {
 	if (!lg->next || lg->step_busy)
 		return NULL;
-	/* from DRAIN on there is no way back: requests were admitted into the new space */
-	if (lg->closing && lg->step < LG_NEXT_DRAIN) {
+	/*
+	 * From DRAIN on there is no way back: requests were admitted into the new space.
+	 * Unless the log can't be written: then they all fail.
+	 */
+	if (lg->closing && (lg->step < LG_NEXT_DRAIN || lg->log_error)) {
 		if (!lg->growing || lg->grow_log != lg->next)
 			next_abandon(lg, 0);
 		return NULL;
