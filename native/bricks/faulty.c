@@ -157,6 +157,7 @@ static int disk_execute(struct faulty_disk *disk, struct xio_request *rq)
 	int err = scripted_error(disk, rq);
 
 	disk->executed++;
+	disk->failed += err && !disk->dead;
 	disk->nr[rq->op]++;
 	switch (rq->op) {
 	case XIO_READ:

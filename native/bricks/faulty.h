@@ -146,6 +146,15 @@ unsigned int faulty_volatile(struct mars_brick *disk);
  */
 struct faulty_image *faulty_crash(struct mars_brick *disk, faulty_choose_fn choose, void *ctx);
 
+/**
+ * faulty_units - show each unit that faulty_crash() would offer, in the same order
+ *
+ * For tests that go through many crashes of one moment.  @look runs with the disk's
+ * lock held; the unit is valid only inside.
+ */
+void faulty_units(struct mars_brick *disk,
+		  void (*look)(void *ctx, const struct faulty_unit *unit), void *ctx);
+
 /** faulty_freeze - nothing is executed or completed from now on */
 void faulty_freeze(struct mars_brick *disk);
 /** faulty_frozen - frozen, or its fuse has blown */
@@ -160,6 +169,8 @@ void faulty_peek(struct mars_brick *disk, u64 pos, void *buf, size_t len, bool d
 u64 faulty_size(struct mars_brick *disk);
 /** faulty_executed - requests executed so far */
 u64 faulty_executed(struct mars_brick *disk);
+/** faulty_failed - requests that ended with a scripted error so far */
+u64 faulty_failed(struct mars_brick *disk);
 /** faulty_in_flight - requests not completed */
 unsigned int faulty_in_flight(struct mars_brick *disk);
 

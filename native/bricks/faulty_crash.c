@@ -114,8 +114,9 @@ bool faulty_choose_mask(void *ctx, unsigned int nr, const struct faulty_unit *un
 }
 
 struct crash {
-	struct faulty_image *image;	/* NULL = count only */
+	struct faulty_image *image;	/* NULL = count and show only */
 	faulty_choose_fn choose;
+	void (*look)(void *ctx, const struct faulty_unit *unit);
 	void *ctx;
 	unsigned int nr;
 };
@@ -127,6 +128,8 @@ static void crash_offer(struct crash *c, const struct unit *unit, bool in_flight
 		.grow = !unit->len, .in_flight = in_flight,
 	};
 
+	if (c->look)
+		c->look(c->ctx, &offer);
 	if (c->image && c->choose(c->ctx, c->nr, &offer)) {
 		if (unit->len)
 			faulty_image_apply(c->image, unit);
@@ -193,6 +196,18 @@ unsigned int faulty_volatile(struct mars_brick *brick)
 	crash_walk(disk, &c);
 	spin_unlock_irqrestore(&disk->lock, flags);
 	return c.nr;
+}
+
+void faulty_units(struct mars_brick *brick,
+		  void (*look)(void *ctx, const struct faulty_unit *unit), void *ctx)
+{
+	struct faulty_disk *disk = to_disk(brick);
+	struct crash c = { .look = look, .ctx = ctx };
+	unsigned long flags;
+
+	spin_lock_irqsave(&disk->lock, flags);
+	crash_walk(disk, &c);
+	spin_unlock_irqrestore(&disk->lock, flags);
 }
 
 struct faulty_image *faulty_crash(struct mars_brick *brick, faulty_choose_fn choose, void *ctx)
@@ -324,4 +339,5 @@ type name(struct mars_brick *brick)					\
 
 FAULTY_GETTER(u64, faulty_size, size)
 FAULTY_GETTER(u64, faulty_executed, executed)
+FAULTY_GETTER(u64, faulty_failed, failed)
 FAULTY_GETTER(unsigned int, faulty_in_flight, in_flight)

@@ -66,6 +66,7 @@ struct faulty_disk {
 	unsigned int nth_ops;		/* lock: faulty_fail_nth() */
 	u64 nth_skip, nth_count;	/* lock */
 	int nth_err;			/* lock */
+	u64 failed;			/* lock: scripted errors so far */
 	struct fault range[FAULTY_RANGES]; /* lock; ops = 0 is free */
 	bool frozen, dead;		/* lock */
 	struct mars_gate gate;
