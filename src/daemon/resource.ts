@@ -269,6 +269,8 @@ export class Resource {
     this.#resizeData();
     if (goal.sync) await this.#stopReplay();
     else await this.#sync.stop();
+    // After a repair the goal speaks of bytes that are gone.
+    if (await this.#repairLog()) return;
     await this.#runReplay(goal);
     const ids = this.#ids();
     await this.#fetch.run(goal.fetch, {
@@ -311,7 +313,6 @@ export class Resource {
 
   async #runReplay(goal: Extract<Goal, { mode: 'follow' }>): Promise<void> {
     if (!goal.apply || goal.sync) return this.#stopReplay();
-    if (await this.#repairLog()) return;
     if (goal.apply.next) {
       await this.#stopReplay();
       const next = goal.apply.next;
