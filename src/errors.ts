@@ -47,6 +47,11 @@ const catalogue = {
     'Report it together with the text printed.',
   ),
   io: r(1, 'The operating system refused an operation.'),
+  'not-permitted': r(
+    1,
+    'The operating system does not permit it.',
+    'Run it as root, or as the owner of the state directory.',
+  ),
   partial: r(8, 'The command was done for some of the named resources and failed for others.'),
   usage: r(2, 'The command line is not understood.', 'marsadm help'),
   'unknown-command': r(2, 'There is no such command.', 'marsadm help'),
@@ -184,6 +189,34 @@ const catalogue = {
   'data-read-error': r(1, 'Reading the data disk failed.'),
   'data-write-error': r(1, 'Writing the data disk failed.'),
   'sync-refused': r(6, 'The other side does not serve this sync.'),
+
+  // what a replica waits for, as published in `actual-H/msg-waiting`; none of these is an error
+  detached: r(0, 'The replica is detached by wish.', 'marsadm attach'),
+  'not-known': r(0, 'The size or identity of the resource has not arrived here yet.'),
+  syncing: r(0, 'The full sync is running.'),
+  'sync-paused': r(0, 'The full sync is switched off.', 'marsadm resume-sync'),
+  'primary-not-active': r(0, 'The designated primary has not taken up its role yet.'),
+  'replay-paused': r(0, 'Replay is switched off.', 'marsadm resume-replay'),
+  recovering: r(0, 'Log is being applied before the device can appear.'),
+  fetching: r(0, 'Log is still being fetched before the device can appear.'),
+  'hearing-peers': r(0, 'The daemon has just started and first hears what the other members know.'),
+  'peer-is-ahead': r(
+    0,
+    'An unreachable member holds newer data than this one.',
+    'Bring that member back, or force the switch.',
+  ),
+  'old-primary-active': r(0, 'The old primary has not stepped down yet.'),
+  'not-consistent': r(0, 'Replay has not passed the end of the sync yet.'),
+  'step-down': r(0, 'This host is giving up the role of primary.'),
+  'replay-torn': r(1, 'The log ends in the middle of a group; nothing behind it was applied.'),
+  'replay-mismatch': r(
+    1,
+    'A log does not belong to the history it was expected to continue.',
+    'marsadm invalidate',
+  ),
+  'read-error': r(1, 'Reading a log failed.'),
+  'io-error': r(1, 'Input or output failed.'),
+  'disk-error': r(1, 'The data device reports errors.'),
 } as const satisfies Readonly<Record<string, Reason>>;
 
 export type ReasonCode = keyof typeof catalogue;
@@ -236,8 +269,10 @@ export class MarsError extends Error {
 /** Wrap anything thrown: a MarsError stays, a system error becomes `io`, the rest `internal`. */
 export function asMarsError(thrown: unknown): MarsError {
   if (thrown instanceof MarsError) return thrown;
-  if (thrown instanceof Error && 'errno' in thrown)
-    return new MarsError('io', { found: thrown.message, cause: thrown });
+  if (thrown instanceof Error && 'errno' in thrown) {
+    const denied = 'code' in thrown && (thrown.code === 'EACCES' || thrown.code === 'EPERM');
+    return new MarsError(denied ? 'not-permitted' : 'io', { found: thrown.message, cause: thrown });
+  }
   const found = thrown instanceof Error ? thrown.message : String(thrown);
   return new MarsError('internal', { found, cause: thrown });
 }

@@ -69,7 +69,8 @@ export class Disk {
       found = this.#native.readLinks(join(this.dir, dir));
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error))) return undefined;
-      throw new MarsError('tree-damaged', { found: String(error), cause: error });
+      const denied = ['EACCES', 'EPERM'].includes(errnoOf(error));
+      throw new MarsError(denied ? 'not-permitted' : 'tree-damaged', { found: String(error), cause: error });
     }
     const entries: Entry[] = [];
     const stale: string[] = [];

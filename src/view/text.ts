@@ -5,6 +5,7 @@
  * under way, and every problem. What was heard from a host that cannot be
  * reached now carries its age. Pure functions from the document.
  */
+import { isReasonCode, REASONS } from '../errors.js';
 import { bar, humanSize, humanTime, percent } from './format.js';
 import type { ReplicaStatus, ResourceStatus, StatusDocument } from './document.js';
 
@@ -86,9 +87,12 @@ function progressLines(m: ReplicaStatus, indent: string): string[] {
 function problemLines(m: ReplicaStatus, indent: string, paint: Paint): string[] {
   return [
     ...m.problems.map((p) => paint.bad(`${indent}${p.severity.toUpperCase()} ${p.code}: ${p.text}`)),
-    ...m.messages.map((x) => `${indent}${x.key}: ${x.text}`),
+    ...m.messages.map((x) => `${indent}${x.key}: ${explain(x.text)}`),
   ];
 }
+
+/** A bare reason code gets its sentence. */
+const explain = (text: string): string => (isReasonCode(text) ? `${text}: ${REASONS[text].text}` : text);
 
 function clusterLines(doc: StatusDocument, paint: Paint): string[] {
   if (!doc.daemon) return [paint.bad('No daemon runs here: states are what was last written.')];

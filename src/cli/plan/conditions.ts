@@ -16,6 +16,7 @@ import {
   isConsistent,
   isMember,
   members,
+  messages,
   openCount,
   reach,
   replayStop,
@@ -116,9 +117,12 @@ export function becamePrimary(
   };
 }
 
+/** The word the daemon publishes about why it does not go on. */
 function codeNote(s: Scope): string {
   const code = fact(s, 'replay-code');
-  return code === undefined || code === 'ok' ? '' : ` [${code}]`;
+  const word =
+    code === undefined || code === 'ok' ? messages(s).find((m) => m.key === 'waiting')?.text : code;
+  return word === undefined ? '' : ` [${word}]`;
 }
 
 function behind(s: Scope): string | undefined {

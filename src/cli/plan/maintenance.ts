@@ -16,6 +16,7 @@ import {
   is,
   isMember,
   members,
+  openCount,
   type Scope,
 } from '../../view/facts.js';
 import { answered, merged } from './conditions.js';
@@ -65,13 +66,18 @@ export function planInvalidate(sit: Situation, r: string): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
   const primary = designated(s);
-  if (primary === sit.me || is(s, 'is-primary'))
+  const keep = `marsadm primary ${r} on the host whose data shall be kept`;
+  if (primary === sit.me)
+    throw new MarsError('is-primary', { found: `${sit.me} is the designated primary`, next: keep });
+  if (is(s, 'is-primary'))
     throw new MarsError('is-primary', {
-      found: primary === sit.me ? `${sit.me} is the designated primary` : `${sit.me} is still primary`,
-      next: `marsadm primary ${r} on the host whose data shall be kept`,
+      found: `${sit.me} is still primary, with open-count ${openCount(s)}`,
+      next:
+        primary === undefined
+          ? keep
+          : `close or unmount the device, then marsadm wait-resource ${r} is-primary-off`,
     });
-  if (primary === undefined)
-    throw new MarsError('no-primary', { next: `marsadm primary ${r} on the host whose data shall be kept` });
+  if (primary === undefined) throw new MarsError('no-primary', { next: keep });
   const asked = request(sit, r, 'invalidate', 'invalidated');
   return plan(`${sit.me}: the replica of ${r} is thrown away and comes again from ${primary}`, {
     ...asked,

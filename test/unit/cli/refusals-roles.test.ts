@@ -220,6 +220,18 @@ const CASES: readonly Case[] = [
   },
   // secondary, invalidate
   {
+    name: 'invalidate: the device is still open here',
+    setup: (b) => {
+      b.resource();
+      b.write({ [keys.primary('r1')]: 'hostb', [keys.actual('r1', 'hosta', 'open-count')]: '1' });
+    },
+    argv: () => ['invalidate', 'r1'],
+    reason: 'is-primary',
+    code: 3,
+    found: /still primary, with open-count 1/,
+    next: /wait-resource r1 is-primary-off/,
+  },
+  {
     name: 'secondary: open',
     daemon: true,
     setup: (b) => {

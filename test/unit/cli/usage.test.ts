@@ -2,11 +2,12 @@
 /** The command line itself: usage errors, help, options, the real process. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmodSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { COMMANDS } from '../../../src/cli/commands/index.js';
 import { keys } from '../../../src/tree/catalogue.js';
-import { Bench } from './support.js';
+import { Bench, type JsonOutcome } from './support.js';
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 
@@ -116,4 +117,21 @@ test('acting for another host writes its keys', async (t) => {
   t.is((await b.run('pause-sync', 'r1', '--host', 'hostb')).code, 0);
   t.is(b.value(keys.todo('r1', 'hostb', 'sync')), '0');
   t.is(b.value(keys.todo('r1', 'hosta', 'sync')), '1');
+});
+
+test('somebody who may not read the state directory is told so', async (t) => {
+  if (process.getuid?.() !== 0) return t.pass('needs root to become somebody else');
+  const b = new Bench(t);
+  chmodSync(b.dir, 0o700);
+  for (const argv of [['view'], ['set-link', 'x', 'userspace/k']]) {
+    const child = spawn(process.execPath, [MAIN, ...argv, '--json'], {
+      env: { ...process.env, MARS_DIR: b.dir, MARS_HOST: 'hosta' },
+      uid: 65534,
+      gid: 65534,
+    });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    t.deepEqual(await once(child, 'close'), [1, null]);
+    t.is((JSON.parse(out) as JsonOutcome).reason, 'not-permitted');
+  }
 });

@@ -56,7 +56,8 @@ test('view: sync and replay under way, problems, old news', async (t) => {
     [keys.version('r1', 1n, 'hosta')]: `${'e'.repeat(32)},log-000000001-hosta,1056768:`,
     [keys.actual('r1', 'hosta', 'open-count')]: '1',
     [keys.peer('hosta')]: 'unreachable:cert-not-member',
-    [keys.actual('r1', 'hostb', 'msg-sync')]: 'slow',
+    [keys.actual('r1', 'hostb', 'msg-sync')]: '1700000000000000000 slow',
+    [keys.actual('r1', 'hostb', 'msg-waiting')]: 'fetching',
     [keys.actual('r1', 'hostb', 'disk-error')]: '5',
   });
   const { out } = await b.run('view', 'r1');
@@ -66,6 +67,7 @@ test('view: sync and replay under way, problems, old news', async (t) => {
   t.regex(out, /^ {7}> fetch: 1\.000 MiB replay: 0 B$/m);
   t.regex(out, /^ {5}ERROR disk-error: .* errno 5$/m);
   t.regex(out, /^ {5}sync: slow$/m);
+  t.regex(out, /^ {5}waiting: fetching: Log is still being fetched/m);
   t.regex(out, /^ {5}hosta .* \(unreachable \d\d:\d\d:\d\d, last known\)$/m);
   t.regex(out, /^hosta \(127\.0\.0\.1:7801\) is not reachable for \d\d:\d\d:\d\d: cert-not-member$/m);
 });

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Looking at devices: files, loop devices where this machine has them, locks. */
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
+import test, { type ExecutionContext } from 'ava';
+import { daemonRuns, directoryWarnings, logFiles, probeDevice } from '../../../src/cli/probe.js';
+import { MarsError } from '../../../src/errors.js';
+import { Bench, MIB } from './support.js';
+
+const codeOf = (t: ExecutionContext, path: string): string => {
+  const error = t.throws(() => probeDevice(path), { instanceOf: MarsError });
+  return error.code;
+};
+
+/** A loop device on the file; undefined where none can be made. */
+function loopDevice(t: ExecutionContext, file: string): string | undefined {
+  try {
+    const name = execFileSync('losetup', ['-f', '--show', file], { encoding: 'utf8', stdio: 'pipe' }).trim();
+    t.teardown(() => execFileSync('losetup', ['-d', name]));
+    return name;
+  } catch {
+    t.log('no loop devices here');
+    return undefined;
+  }
+}
+
+test('a free file has its size; what is no disk is refused', (t) => {
+  const b = new Bench(t);
+  const disk = b.disk('d', 3);
+  t.deepEqual(probeDevice(disk), { path: disk, bytes: BigInt(3 * MIB) });
+  t.is(codeOf(t, `${disk}.not`), 'device-missing');
+  t.is(codeOf(t, `${disk}/below`), 'device-missing');
+  t.is(codeOf(t, b.dir), 'device-unusable');
+  t.is(codeOf(t, '/dev/null'), 'device-unusable');
+});
+
+test.serial('a block device has its size; one that is claimed is busy, and so is the file behind it', (t) => {
+  const b = new Bench(t);
+  const disk = b.disk('d', 3);
+  const loop = loopDevice(t, disk);
+  if (loop === undefined) return t.pass();
+  t.deepEqual(probeDevice(loop), { path: loop, bytes: BigInt(3 * MIB) });
+  t.is(codeOf(t, disk), 'device-busy');
+  const fd = openSync(loop, constants.O_RDWR | constants.O_EXCL);
+  t.is(codeOf(t, loop), 'device-busy');
+  closeSync(fd);
+  t.is(probeDevice(loop).bytes, BigInt(3 * MIB));
+});
+
+test('a daemon is its lock, not its traces', (t) => {
+  const b = new Bench(t);
+  t.false(daemonRuns(b.dir));
+  b.daemonOn();
+  t.true(daemonRuns(b.dir));
+  b.daemonOff();
+  t.false(daemonRuns(b.dir));
+});
+
+test('a state directory that others may enter or that belongs to somebody else is worth a warning', (t) => {
+  const b = new Bench(t);
+  const uid = process.getuid?.() ?? 0;
+  t.deepEqual(directoryWarnings(b.dir, uid), []);
+  t.regex(directoryWarnings(b.dir, uid + 1).join(), /belongs to user/);
+  t.regex(directoryWarnings('/', 0).join(), /can be entered by others/);
+  t.deepEqual(logFiles(b.dir, 'r1'), []);
+});
