@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * crash_enum_test.c - short sequences of operations against every crash
+ *
+ * All sequences of up to MARS_CRASH_LENGTH letters (default 2) in all three modes, then
+ * random longer ones until MARS_CRASH_SECONDS (default 45) are over.  See crash_bed.h
+ * for the letters and what is checked.  A failure prints how to repeat just it:
+ * MARS_CRASH_SEQUENCE, _MODE, _SEED and _STEP.
+ */
+#include "crash_bed.h"
+
+#define MODES		3
+#define LONGEST		7
+
+static struct crash_count count;
+static time_t began;
+
+static u64 number(const char *name, u64 otherwise)
+{
+	const char *env = getenv(name);
+
+	return env ? strtoull(env, NULL, 0) : otherwise;
+}
+
+static bool time_is_over(void)
+{
+	return time(NULL) - began >= (time_t)number("MARS_CRASH_SECONDS", 45);
+}
+
+static void run(const char *sequence, unsigned int mode, u64 seed)
+{
+	static struct crash_bed bed;
+
+	crash_bed_init(&bed, sequence, mode, seed, &count);
+	bed.only_step = number("MARS_CRASH_STEP", 0);
+	crash_bed_run(&bed);
+	crash_bed_free(&bed);
+}
+
+/* The n-th sequence of @len letters. */
+static void letters(char *sequence, unsigned int len, u64 n)
+{
+	u64 base = strlen(CRASH_LETTERS);
+
+	sequence[len] = 0;
+	while (len--) {
+		sequence[len] = CRASH_LETTERS[n % base];
+		n /= base;
+	}
+}
+
+static void every_short_sequence(void)
+{
+	u64 longest = number("MARS_CRASH_LENGTH", 2), len, n, all = 1;
+	char sequence[LONGEST + 1];
+	unsigned int mode;
+
+	if (getenv("MARS_CRASH_SEQUENCE"))
+		return;
+	CHECK(longest <= LONGEST);
+	for (len = 1; len <= longest; len++) {
+		all *= strlen(CRASH_LETTERS);
+		for (n = 0; n < all; n++) {
+			letters(sequence, len, n);
+			for (mode = 0; mode < MODES; mode++)
+				run(sequence, mode, test_seed() + n * MODES + mode);
+		}
+	}
+}
+
+static void random_sequences(void)
+{
+	struct crash_rnd rnd = { test_seed() };
+	char sequence[LONGEST + 1];
+	unsigned int i, len;
+
+	if (getenv("MARS_CRASH_SEQUENCE"))
+		return;
+	/* some are run however slow the machine is */
+	for (i = 0; i < 30 || !time_is_over(); i++) {
+		len = 3 + crash_random(&rnd, LONGEST - 2);
+		letters(sequence, len, crash_random(&rnd, ~0ull));
+		run(sequence, crash_random(&rnd, MODES), test_seed() + 1000000 + i);
+	}
+}
+
+static void one_sequence(void)
+{
+	if (getenv("MARS_CRASH_SEQUENCE"))
+		run(getenv("MARS_CRASH_SEQUENCE"), number("MARS_CRASH_MODE", 2),
+		    number("MARS_CRASH_SEED", test_seed()));
+}
+
+int main(void)
+{
+	crash_seed();
+	began = time(NULL);
+	RUN(every_short_sequence);
+	RUN(random_sequences);
+	RUN(one_sequence);
+	printf("%llu runs, %llu moments, %llu subsets of log sectors, %llu crashes, %llu replays\n",
+	       (unsigned long long)count.runs, (unsigned long long)count.moments,
+	       (unsigned long long)count.log_subsets, (unsigned long long)count.crashes,
+	       (unsigned long long)count.replays);
+	return test_done();
+}
