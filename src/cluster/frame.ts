@@ -25,6 +25,9 @@ export const FULL_LIMITS: FrameLimits = { head: 64 * 1024, body: 2 * 1024 * 1024
 export const HELLO_LIMITS: FrameLimits = { head: 16 * 1024, body: 0 };
 
 const EMPTY = Buffer.alloc(0);
+/** Bodies from this size on can be recycled, and so many are kept. */
+const RECYCLED = 64 * 1024;
+const KEPT = 4;
 
 /** The bytes before the body. Throws ClusterError `message-too-big`. */
 export function encodeHead(head: JsonObject, bodyLength: number): Buffer {
@@ -62,7 +65,9 @@ export class FrameDecoder {
   /** the end frame was seen */
   ended = false;
   #part: 'lengths' | 'head' | 'body' = 'lengths';
-  #buffer = Buffer.allocUnsafe(8);
+  readonly #lengths = Buffer.allocUnsafe(8);
+  readonly #free: Buffer[] = [];
+  #buffer: Buffer = this.#lengths;
   #filled = 0;
   #head: JsonObject = {};
   #bodyLength = 0;
@@ -119,10 +124,24 @@ export class FrameDecoder {
     this.#expect('head', head);
   }
 
+  /** A body that is no longer used: its memory serves for a later one. */
+  recycle(body: Uint8Array): void {
+    if (body.length < RECYCLED || body.byteOffset !== 0 || this.#free.length >= KEPT) return;
+    this.#free.push(Buffer.from(body.buffer as ArrayBuffer));
+  }
+
   #expect(part: 'lengths' | 'head' | 'body', length: number): void {
     this.#part = part;
-    this.#buffer = Buffer.allocUnsafe(length);
+    this.#buffer = part === 'lengths' ? this.#lengths : this.#allocate(length);
     this.#filled = 0;
+  }
+
+  /** Fresh memory costs a page fault every 4 KiB, which is as much as the copy itself. */
+  #allocate(length: number): Buffer {
+    if (length < RECYCLED) return Buffer.allocUnsafe(length);
+    const old = this.#free.pop();
+    if (old !== undefined && old.length >= length) return old.subarray(0, length);
+    return Buffer.allocUnsafeSlow(length);
   }
 
   #deliver(body: Uint8Array, deliver: (frame: Frame) => void): void {

@@ -4,7 +4,7 @@
  *
  * Back-pressure both ways: send() resolves while less than 2 MiB wait to be written,
  * reading stops while 4 MiB of frames wait to be taken. Large bodies go to the socket
- * as they are, not copied together with the head.
+ * as they are, never copied together.
  *
  * The stream ends normally when the other side said so (end frame) or we closed
  * it ourselves; everything else is `stream-broken`. Hostile bytes close it at once.
@@ -35,14 +35,18 @@ export class SocketStream implements FrameStream {
   readonly #decoder: FrameDecoder;
   readonly #frames: Frame[] = [];
   #readyBytes = 0;
+  /** pieces to be written; #unsent counts their bytes and those being written */
+  readonly #out: Uint8Array[] = [];
   #unsent = 0;
+  #writing = false;
   #senders: (() => void)[] = [];
   #reader: Waiting | undefined;
   #closing = false;
   /** set when no more frames will come: an error, or 'end' */
   #finished: Error | 'end' | undefined;
 
-  constructor(socket: Duplex, limits: FrameLimits) {
+  /** @param fed the bytes come through feed(), not as events of the socket */
+  constructor(socket: Duplex, limits: FrameLimits, fed = false) {
     this.#socket = socket;
     this.#decoder = new FrameDecoder(limits);
     this.closed = new Promise((resolve) =>
@@ -51,9 +55,8 @@ export class SocketStream implements FrameStream {
         resolve();
       }),
     );
-    socket.on('data', (chunk: Buffer) => {
-      this.#receive(chunk);
-    });
+    if (fed) socket.resume();
+    else socket.on('data', (chunk: Buffer) => this.feed(chunk));
     socket.on('end', () => {
       const regular = this.#decoder.ended || (this.#closing && !this.#decoder.inside);
       this.#finish(regular ? 'end' : new ClusterError('stream-broken', 'the connection ended in the middle'));
@@ -73,11 +76,9 @@ export class SocketStream implements FrameStream {
     if (this.#closing || this.#socket.destroyed)
       throw new ClusterError('stream-broken', 'the stream is closed');
     const bytes = encodeHead(head, body?.length ?? 0);
-    const small = body !== undefined && body.length <= SMALL;
-    if (small) this.#socket.cork();
-    this.#write(bytes);
-    if (body !== undefined && body.length > 0) this.#write(body);
-    if (small) this.#socket.uncork();
+    this.#enqueue(bytes);
+    if (body !== undefined && body.length > 0) this.#enqueue(body);
+    this.#pump();
     if (this.#unsent < SEND_AHEAD) return;
     await new Promise<void>((resolve) => this.#senders.push(resolve));
     this.#check();
@@ -98,6 +99,10 @@ export class SocketStream implements FrameStream {
     });
   }
 
+  recycle(body: Uint8Array): void {
+    this.#decoder.recycle(body);
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void> {
     for (;;) {
       const frame = await this.take();
@@ -109,7 +114,7 @@ export class SocketStream implements FrameStream {
   close(): void {
     if (this.#closing || this.#socket.destroyed) return;
     this.#closing = true;
-    this.#socket.end(encodeEnd());
+    this.#pump();
     const timer = setTimeout(() => this.#socket.destroy(), LINGER);
     void this.closed.then(() => {
       clearTimeout(timer);
@@ -127,7 +132,8 @@ export class SocketStream implements FrameStream {
     if (this.#finished instanceof Error) throw this.#finished;
   }
 
-  #receive(chunk: Buffer): void {
+  /** Bytes from the socket; they are copied before this returns. */
+  feed(chunk: Uint8Array): void {
     try {
       this.#decoder.push(chunk, (frame) => {
         this.#deliver(frame);
@@ -151,11 +157,35 @@ export class SocketStream implements FrameStream {
     if (this.#readyBytes >= READ_AHEAD) this.#socket.pause();
   }
 
-  #write(bytes: Uint8Array): void {
+  #enqueue(bytes: Uint8Array): void {
     this.#unsent += bytes.length;
-    this.#socket.write(bytes, () => {
-      this.#unsent -= bytes.length;
+    this.#out.push(bytes);
+  }
+
+  /**
+   * One write at a time: what waits in a TLS socket is joined into one buffer there,
+   * large bodies too. Small pieces are joined here.
+   */
+  #pump(): void {
+    if (this.#writing || this.#socket.destroyed) return;
+    const first = this.#out.shift();
+    if (first === undefined) {
+      if (this.#closing && !this.#socket.writableEnded) this.#socket.end(encodeEnd());
+      return;
+    }
+    const pieces = [first];
+    let length = first.length;
+    for (let next = this.#out[0]; next !== undefined && length + next.length <= SMALL; next = this.#out[0]) {
+      this.#out.shift();
+      pieces.push(next);
+      length += next.length;
+    }
+    this.#writing = true;
+    this.#socket.write(pieces.length === 1 ? first : Buffer.concat(pieces, length), () => {
+      this.#writing = false;
+      this.#unsent -= length;
       if (this.#unsent < SEND_AHEAD) this.#wakeSenders();
+      this.#pump();
     });
   }
 
