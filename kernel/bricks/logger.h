@@ -36,6 +36,7 @@
 
 #include <linux/bvec.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -43,6 +44,8 @@
 #include "core/extent.h"
 #include "core/log_format.h"
 #include "core/xio.h"
+
+static_assert(PAGE_SIZE == MARS_LOG_BLOCK);	/* shadow pages are log blocks */
 
 #define LG_DATA			0		/* input: data disk */
 #define LG_INPUTS		3		/* inputs 1 and 2: log files */
@@ -342,7 +345,7 @@ void lg_insert(struct logger *lg, struct lg_shadow *s);
 void lg_written(struct logger *lg, struct lg_shadow *s, u64 pos, u64 len);
 void lg_get(struct lg_shadow *s);
 void lg_put(struct logger *lg, struct lg_shadow *s);
-bool lg_retire(struct logger *lg);
+void lg_retire(struct logger *lg);
 void lg_drop_all(struct logger *lg);
 
 /* logger_write.c */

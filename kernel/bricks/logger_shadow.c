@@ -149,6 +149,12 @@ void lg_pool_trim(struct logger *lg)
 		pool_free_empty(&lg->pool, LG_RESERVE / PAGE_SIZE);
 }
 
+static bool pool_is_roomy(const struct lg_pool *pool)
+{
+	return pool->limit - pool->used >= pool->limit / 16 &&
+	       pool->max_shadows - pool->nr_shadows + pool->nr_spare >= pool->max_shadows / 16;
+}
+
 /* --- structures --- */
 
 static bool pool_grow_shadows(struct lg_pool *pool, gfp_t gfp)
@@ -351,8 +357,6 @@ void lg_put(struct logger *lg, struct lg_shadow *s)
 		lg->nr_suspect--;
 	s->suspect = false;
 	s->failed = false;
-	if (lg->nr_stalled)
-		lg_kick(lg);
 }
 
 /**
@@ -361,10 +365,8 @@ void lg_put(struct logger *lg, struct lg_shadow *s)
  * A shadow replaced by newer ones is settled only when those are durable: a replay
  * that starts behind it must find them.
  */
-bool lg_retire(struct logger *lg)
+void lg_retire(struct logger *lg)
 {
-	bool any = false;
-
 	while (!list_empty(&lg->fifo)) {
 		struct lg_shadow *s = list_first_entry(&lg->fifo, struct lg_shadow, fifo);
 
@@ -372,11 +374,10 @@ bool lg_retire(struct logger *lg)
 			break;
 		list_del(&s->fifo);
 		shadow_free(&lg->pool, s);
-		any = true;
 	}
-	if (any && lg->nr_stalled)
+	/* those who wait are served in batches, not one for each page that returns */
+	if (lg->nr_stalled && (pool_is_roomy(&lg->pool) || !lg->units_busy))
 		lg_kick(lg);
-	return any;
 }
 
 /** lg_drop_all - the end: forget what could not be settled; replay will find it in the log */

@@ -109,7 +109,7 @@ static void rotation(void)
 			rig_random(r, 65536);
 			if (exec_random(4) == 0)
 				rig_rotate(r);
-			if (exec_random(20) == 0)
+			if (exec_random(40) == 0)
 				rig_check_crash(r);
 			if (exec_random(10) == 0)
 				exec_advance(exec_random(1500) * 1000000ull);
@@ -182,14 +182,32 @@ static void off_while_rotating(void)
 static void device_grows(void)
 {
 	struct rig *r = rig_new(2 << 20, 64 << 20);
+	enum mars_reason reason;
 	struct xio_info info;
+	u8 *buf = r->op[0].buf;
 
 	rig_on(r);
 	CHECK_EQ(mars_input_info(&r->src->input[0], &info), 0);
 	CHECK_EQ(info.size, 2 << 20);
 	CHECK(info.volatile_cache);
 	r->may_fail = true;
-	CHECK_EQ(rig_do(r, XIO_WRITE, 0, (2 << 20) - 4096, 8192), -EINVAL);
+	CHECK_EQ(source_io(r->src, XIO_WRITE, 0, (2 << 20) - 4096, buf, 8192), -EINVAL);
+	brick_create("mem", "bigger");
+	brick_set_value("bigger", MARS_K_MEM_SIZE, 3 << 20);
+	brick_on("bigger");
+	CHECK_EQ(mars_brick_connect("lg", 0, "bigger", &reason), 0);
+	CHECK_EQ(source_io(r->src, XIO_WRITE, 0, (2 << 20) - 4096, buf, 8192), -EINVAL);
+	CHECK(rig_rotate(r));
+	rig_until(r, rig_status().val[MARS_V_LOGGER_NUMBER] == 2);
+	CHECK_EQ(mars_input_info(&r->src->input[0], &info), 0);
+	CHECK_EQ(info.size, 3 << 20);
+	memset(buf, 0x77, 8192);
+	CHECK_EQ(source_io(r->src, XIO_WRITE, XIO_FUA, (3 << 20) - 8192, buf, 8192), 0);
+	faulty_peek(r->log[1].disk, 0, buf, 4096, true);
+	CHECK_EQ(le64_to_cpu(((struct mars_log_header *)buf)->device_size), 3 << 20);
+	rig_param(r, MARS_K_LOGGER_DURABILITY, 1);
+	CHECK_EQ(mars_input_info(&r->src->input[0], &info), 0);
+	CHECK(!info.volatile_cache);
 	rig_free(r);
 }
 
