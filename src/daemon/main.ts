@@ -78,7 +78,7 @@ async function serve(options: DaemonOptions, stop: Promise<string>): Promise<voi
     notifyReady('READY=1', process.env['NOTIFY_SOCKET']);
     say(`stopping: ${await stop}`);
     await node.close();
-    engine.shutdown();
+    if (!node.devicesOpen) engine.shutdown();
   } finally {
     tree.close();
     closeSync(lock);

@@ -81,6 +81,11 @@ export class Node {
     await Promise.allSettled(this.#loops);
   }
 
+  /** Is a device still in use? Then the engine ends with the process. */
+  get devicesOpen(): boolean {
+    return [...this.#resources.values()].some((r) => r.isPrimary);
+  }
+
   async #followTree(signal: AbortSignal): Promise<void> {
     for await (const entries of this.#ctx.tree.changes(signal)) this.#look(entries);
   }

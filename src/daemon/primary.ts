@@ -16,9 +16,12 @@ import type { BrickStatus, LogIdent } from '../engine/types.js';
 import { logName, type LogRef, type Point } from '../strategy/history.js';
 import type { OpenGoal } from '../strategy/resource.js';
 import type { Context } from './context.js';
+import type { Timers } from './publisher.js';
 import type { Ids, LogStore } from './logstore.js';
 
 const EMPTY = '0'.repeat(32);
+/** How long a daemon that is stopped waits for an open device to be written back, ms. */
+const DRAIN_MS = 10_000;
 
 /** Where the export of a resource listens. */
 export const devicePath = (dir: string, resource: string): string => path.join(dir, 'dev', `${resource}.sock`);
@@ -218,6 +221,16 @@ export class Primary {
     await this.#tearDown();
     await this.#trim(this.#log);
     return last;
+  }
+
+  /** Write everything back as far as it goes in a bounded time; the device stays. */
+  async drain(timers: Timers): Promise<void> {
+    this.#ctx.bricks.set(this.logger, 'logger.checkpoint', { value: 0n });
+    const clean = this.#ctx.bricks.wait(this.logger, (s) => s.val['dirty'] === 0n || s.state !== 'ok');
+    let timer: { cancel(): void } | undefined;
+    const late = new Promise<void>((resolve) => (timer = timers.set(DRAIN_MS, resolve)));
+    await Promise.race([clean, late]);
+    timer?.cancel();
   }
 
   async #tearDown(): Promise<void> {

@@ -55,27 +55,32 @@ export class Publisher {
     });
   }
 
-  /** Write now, in one batch with what was gathered. Throws when the tree cannot be written. */
+  /** If any of these is news, write now, in one batch with what was gathered. Throws when the tree cannot be written. */
   now(changes: Changes): void {
     Object.assign(this.#pending, changes);
-    const batch = this.#pending;
-    this.#pending = {};
-    const snap = this.#tree.snapshot();
-    const news = Object.fromEntries(
-      Object.entries(batch).filter(([key, value]) => snap.value(key) !== (value ?? undefined)),
-    );
-    if (Object.keys(news).length > 0) this.#tree.write(news);
+    if (this.#news(changes).length > 0) this.#write();
   }
 
   /** Write what was gathered; a failure is reported, the facts are kept for the next time. */
   flush(): void {
     const batch = this.#pending;
     try {
-      this.now({});
+      this.#write();
     } catch (error) {
       this.#pending = { ...batch, ...this.#pending };
       this.#onError(error);
     }
+  }
+
+  #write(): void {
+    const news = this.#news(this.#pending);
+    this.#pending = {};
+    if (news.length > 0) this.#tree.write(Object.fromEntries(news));
+  }
+
+  #news(changes: Changes): [string, string | null][] {
+    const snap = this.#tree.snapshot();
+    return Object.entries(changes).filter(([key, value]) => snap.value(key) !== (value ?? undefined));
   }
 
   /** Forget gathered facts below a prefix (the resource is gone). */

@@ -21,6 +21,8 @@ export class Replay {
   readonly #store: LogStore;
   #log: LogRef | undefined;
   #end = 0n;
+  /** the brick is on, and nobody is about to switch it off */
+  #steady = false;
 
   constructor(ctx: Context, resource: string, store: LogStore) {
     this.#ctx = ctx;
@@ -53,9 +55,14 @@ export class Replay {
   async run(goal: ApplyGoal, from: bigint): Promise<void> {
     if (this.#log && !sameLog(this.#log, goal.log)) await this.stop();
     if (!this.#log) return this.#start(goal, from);
-    if (goal.end <= this.#end) return;
-    this.#end = goal.end;
-    this.#ctx.bricks.set(this.#name, 'replay.end', { value: goal.end });
+    this.extend(goal.log, goal.end);
+  }
+
+  /** Move the end on, if this log is being replayed. Never waits. */
+  extend(log: LogRef, end: bigint): void {
+    if (!this.#steady || !this.#log || !sameLog(this.#log, log) || end <= this.#end) return;
+    this.#end = end;
+    this.#ctx.bricks.set(this.#name, 'replay.end', { value: end });
   }
 
   async #start(goal: ApplyGoal, from: bigint): Promise<void> {
@@ -79,6 +86,7 @@ export class Replay {
       this.#log = goal.log;
       this.#end = goal.end;
       await bricks.power(this.#name, true);
+      this.#steady = true;
     } catch (error) {
       await this.stop();
       throw error;
@@ -88,6 +96,7 @@ export class Replay {
   /** Stop at a flushed position and take the bricks away. Returns that position. */
   async stop(): Promise<Point | undefined> {
     const { bricks } = this.#ctx;
+    this.#steady = false;
     if (bricks.find(this.#name)) {
       const status = bricks.find(this.#name);
       if (status && (status.button || !status.ledOff)) await bricks.power(this.#name, false);

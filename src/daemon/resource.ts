@@ -14,11 +14,11 @@ import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent, BrickStatus } from '../engine/types.js';
 import { asMarsError, type ReasonCode } from '../errors.js';
-import { forksOf, historyOf, sameLog, type Point } from '../strategy/history.js';
+import { forksOf, historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
 import { decide, prevOf, stepBack, type Goal, type LocalLog, type ResourceView } from '../strategy/resource.js';
 import { deletableLogs } from '../strategy/retention.js';
 import { formatPosition, formatVersion, keys, parseCount, parsePosition } from '../tree/catalogue.js';
-import { DELETED, type Changes } from '../tree/types.js';
+import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
 import { Fetch } from './fetch.js';
@@ -30,6 +30,8 @@ import { Sync } from './sync.js';
 /** First and longest pause after a failed step, ms. */
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 5000;
+/** Progress is looked at this much later, together with what follows it, ms. */
+const GATHER_MS = 10;
 
 type Fact = boolean | number | bigint | string;
 
@@ -53,6 +55,9 @@ export class Resource {
   #diskError = 0;
   #rotateWanted = false;
   #why = 'ok';
+  #gathering = false;
+  /** a log to be applied as far as it reaches, and the tree this was decided from */
+  #following: { readonly log: LogRef; readonly snap: Snapshot } | undefined;
   readonly #pins = new Set<{ readonly number: bigint }>();
 
   constructor(ctx: Context, name: string) {
@@ -60,10 +65,14 @@ export class Resource {
     this.name = name;
     const trigger = (): void => this.trigger();
     this.store = new LogStore(path.join(ctx.dir, `resource-${name}`));
-    this.store.onChange(trigger);
+    this.store.onChange((ref) => this.#onLog(ref));
     this.#replay = new Replay(ctx, name, this.store);
     this.#fetch = new Fetch(ctx, name, this.store, trigger);
     this.#sync = new Sync(ctx, name, (position) => this.#beginSync(position), trigger);
+  }
+
+  get isPrimary(): boolean {
+    return this.#primary !== undefined;
   }
 
   /** Something may have changed: look again soon. */
@@ -79,7 +88,27 @@ export class Resource {
   /** A brick of this resource changed. What is durable goes out at once, the rest when it is looked at. */
   onBrick(event: BrickEvent): void {
     if (this.#primary && event.status.name === this.#primary.logger) this.#primary.note(event.status);
-    this.trigger();
+    if (event.kinds.every((kind) => kind === 'progress')) this.#triggerLater();
+    else this.trigger();
+  }
+
+  /** A log has grown: as long as nothing else has changed, more of it is applied at once. */
+  #onLog(ref: LogRef): void {
+    const log = this.store.get(ref);
+    const following = this.#following;
+    if (log && following && sameLog(following.log, ref) && following.snap === this.#ctx.tree.snapshot())
+      this.#replay.extend(ref, log.end);
+    this.#triggerLater();
+  }
+
+  /** Progress comes many times a second; a look each would cost more than the IO it tells of. */
+  #triggerLater(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#ctx.timers.set(GATHER_MS, () => {
+      this.#gathering = false;
+      this.trigger();
+    });
   }
 
   /** Stop everything in an orderly way; the tree keeps what is needed to go on later. */
@@ -87,6 +116,8 @@ export class Resource {
     this.#stopped = true;
     await this.#running;
     await this.#detach().catch((error: unknown) => this.#report(error));
+    // A device that is still open goes away with this process, as a disk with a volatile cache would.
+    await this.#primary?.drain(this.#ctx.timers);
     this.#ctx.publisher.flush();
   }
 
@@ -170,7 +201,9 @@ export class Resource {
     await this.#load();
     await this.#obeyRequests();
     await this.#stepBack();
-    const goal = decide(this.#view());
+    const view = this.#view();
+    const goal = decide(view);
+    this.#following = followed(view, goal);
     this.#why = goal.mode === 'primary' ? 'ok' : goal.why;
     switch (goal.mode) {
       case 'off':
@@ -573,6 +606,14 @@ export class Resource {
     const prev = prevOf(log.ident);
     return { [keys.version(this.name, at.number, this.#ctx.host)]: formatVersion(prev ? { ...at, prev } : at) };
   }
+}
+
+/** The log that is applied to the end of what is here, since nothing is known to follow it. */
+function followed(view: ResourceView, goal: Goal): { log: LogRef; snap: Snapshot } | undefined {
+  if (goal.mode !== 'follow' || goal.sync || !goal.apply || goal.apply.next) return undefined;
+  const { log, end } = goal.apply;
+  const here = view.logs.find((l) => sameLog(l, log));
+  return here?.end === end ? { log, snap: view.snap } : undefined;
 }
 
 function factText(fact: Fact | undefined): string | null {

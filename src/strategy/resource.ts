@@ -294,7 +294,7 @@ function fetchGoal(v: ResourceView): FetchGoal | undefined {
       continue;
     }
     if (ref.origin === v.me && have > 0n && !someoneAhead(v, ref, have)) return undefined;
-    return { log: ref, from: have, sources: sourcesFor(v, ref) };
+    return { log: ref, from: have, sources: sourcesFor(v, ref, have) };
   }
 }
 
@@ -305,16 +305,24 @@ function someoneAhead(v: ResourceView, ref: LogRef, have: bigint): boolean {
   });
 }
 
-/** Reachable members that can serve a log: its writer, the primary, then anyone who has it. */
-function sourcesFor(v: ResourceView, ref: LogRef): string[] {
+/**
+ * Reachable members that can serve a log from `have` on: its writer, the primary, then whoever
+ * is known to have more. A replica that has no more would only wait for the same source as we.
+ */
+function sourcesFor(v: ResourceView, ref: LogRef, have: bigint): string[] {
   const { snap, resource, me } = v;
   const primary = snap.value(keys.primary(resource));
   const rank = (h: string): number => (h === ref.origin ? 0 : h === primary ? 1 : 2);
   return members(snap, resource)
     .filter((h) => h !== me && v.connected.has(h))
-    .filter((h) => {
-      const known = at(historyOf(snap, resource, h), ref.number);
-      return known ? sameLog(known.point, ref) : h === ref.origin || h === primary;
-    })
+    .filter((h) => h === ref.origin || h === primary || holds(v, h, ref) > have)
     .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
+
+/** How far a member is known to have a log, applied or only fetched. */
+function holds(v: ResourceView, host: string, ref: LogRef): bigint {
+  const known = at(historyOf(v.snap, v.resource, host), ref.number);
+  const applied = known && sameLog(known.point, ref) ? known.point.pos : 0n;
+  const fetched = parsePosition(v.snap.value(keys.actual(v.resource, host, 'fetch-pos')) ?? '');
+  return fetched && sameLog(fetched, ref) && fetched.pos > applied ? fetched.pos : applied;
 }

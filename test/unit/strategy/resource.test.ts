@@ -200,6 +200,26 @@ test('a secondary fetches on, applies what is verified, and moves to the next lo
   t.is(next.mode === 'follow' ? next.apply?.next?.number : undefined, 2n);
 });
 
+test('replicas that have the same do not wait for each other', (t) => {
+  const end = at(1, 'a', 8192);
+  const values = {
+    ...base('a'),
+    [keys.data(R, 'c')]: '/c',
+    ...version('a', at(1, 'a', 12288)),
+    ...version('c', end),
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+  };
+  const rest = { logs: [local(end)], applied: end };
+  const sources = (v: Record<string, string>, connected: string[]): readonly string[] | undefined => {
+    const goal = decide(view('b', v, { ...rest, connected: new Set(connected) }));
+    return goal.mode === 'follow' ? goal.fetch?.sources : undefined;
+  };
+  t.deepEqual(sources(values, ['a', 'c']), ['a']);
+  t.deepEqual(sources(values, ['c']), []);
+  t.deepEqual(sources({ ...values, ...version('c', at(1, 'a', 12288)) }, ['c']), ['c']);
+  t.deepEqual(sources({ ...values, [keys.actual(R, 'c', 'fetch-pos')]: 'log-000000001-a,12288' }, ['a', 'c']), ['a', 'c']);
+});
+
 test('a replica with bytes the primary never had stops and says so', (t) => {
   const shared = at(1, 'a', 4096);
   const mine = at(1, 'a', 12288);
