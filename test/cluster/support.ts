@@ -25,6 +25,8 @@ export interface LabOptions {
   readonly nodes?: readonly string[];
   readonly size?: number;
   readonly daemonArgs?: readonly string[];
+  /** make the resource at all; default yes */
+  readonly resource?: boolean;
   /** nodes that join the resource at once; default all */
   readonly join?: readonly string[];
   /** called when the directories of the nodes are known, before anything is in them */
@@ -42,7 +44,7 @@ export async function makeLab(t: ExecutionContext, options: LabOptions = {}): Pr
   await options.before?.(lab);
   await lab.form();
   const [first, ...rest] = lab.nodes;
-  if (!first) return lab;
+  if (!first || options.resource === false) return lab;
   for (const node of lab.nodes) await makeDisk(image(lab, node), options.size ?? 8 << 20);
   await first.marsadm(['create-resource', R, image(lab, first)]);
   for (const node of rest) {

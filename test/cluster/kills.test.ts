@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * kill -9 of every role at random moments, under load. After each restart
+ * everything that was flushed is there; at the end all replicas are equal, byte
+ * for byte. MARS_KILL_ROUNDS sets how often, MARS_TEST_SEED repeats the choices.
+ */
+import { open } from 'node:fs/promises';
+import test, { type ExecutionContext } from 'ava';
+import { Writer } from '../../demo/writer.js';
+import type { Lab, LabNode } from '../../lab/lab.js';
+import { compareImages, image, makeDisk, makeLab, R, seeded, until } from './support.js';
+
+const ROUNDS = Number(process.env['MARS_KILL_ROUNDS'] ?? 3);
+const SIZE = 16 << 20;
+/** logs are as small as can be, so that rotations fall into every run */
+const SMALL_LOGS = ['--segment', '4M', '--rotate-at', '1M'];
+
+type Random = (below: number) => number;
+
+const newWriter = (random: Random, size = SIZE): Writer => new Writer([{ at: 0, length: size }], random);
+
+/** Wait until the writer has done `count` more writes. */
+async function more(writer: Writer, count: number): Promise<void> {
+  const goal = writer.writes + count;
+  await until(() => writer.writes >= goal);
+}
+
+/** Kill a primary under its writer, start it again, and check what was promised. */
+async function killPrimary(node: LabNode, writer: Writer): Promise<void> {
+  await node.kill();
+  await writer.broken();
+  await node.start();
+  await node.marsadm(['wait-resource', R, 'is-primary']);
+  await writer.verify(node.device(R));
+}
+
+async function endEqual(t: ExecutionContext, lab: Lab, primary: LabNode, writer: Writer): Promise<void> {
+  await writer.stop();
+  t.log(`${writer.writes} writes, ${writer.flushes} flushes, ${await writer.verify(primary.device(R))} blocks`);
+  await compareImages(t, lab, primary);
+}
+
+test.serial('the primary is killed again and again, while logs rotate', async (t) => {
+  const random = seeded(t);
+  const lab = await makeLab(t, { size: SIZE, daemonArgs: SMALL_LOGS });
+  const a = lab.node('a');
+  const writer = newWriter(random);
+  for (let round = 0; round < ROUNDS; round++) {
+    await writer.start(a.device(R));
+    await more(writer, 50 + random(1500));
+    await killPrimary(a, writer);
+  }
+  await writer.start(a.device(R));
+  await more(writer, 200);
+  await endEqual(t, lab, a, writer);
+});
+
+test.serial('a replica is killed again and again, while logs rotate', async (t) => {
+  const random = seeded(t);
+  const lab = await makeLab(t, { size: SIZE, daemonArgs: SMALL_LOGS });
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  const writer = newWriter(random);
+  await writer.start(a.device(R));
+  for (let round = 0; round < ROUNDS; round++) {
+    await more(writer, 50 + random(1500));
+    await b.kill();
+    await more(writer, random(500));
+    await b.start();
+  }
+  await endEqual(t, lab, a, writer);
+});
+
+test.serial('both are killed, sometimes at once', async (t) => {
+  const random = seeded(t);
+  const lab = await makeLab(t, { size: SIZE, daemonArgs: SMALL_LOGS });
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  const writer = newWriter(random);
+  for (let round = 0; round < ROUNDS; round++) {
+    await writer.start(a.device(R));
+    await more(writer, 50 + random(1000));
+    await Promise.all([b.kill(), random(2) === 0 ? a.kill() : more(writer, 50)]);
+    if (a.running) await a.kill();
+    await writer.broken();
+    await Promise.all([a.start(), b.start()]);
+    await a.marsadm(['wait-resource', R, 'is-primary']);
+    await writer.verify(a.device(R));
+  }
+  await writer.start(a.device(R));
+  await endEqual(t, lab, a, writer);
+});
+
+/** Fill a file with bytes that a sync has to carry. */
+async function noise(file: string, size: number, random: Random): Promise<void> {
+  const handle = await open(file, 'r+');
+  const chunk = Buffer.alloc(1 << 20);
+  for (let at = 0; at < size; at += chunk.length) {
+    for (let i = 0; i < chunk.length; i += 4096) chunk.writeUInt32LE(random(2 ** 31), i);
+    await handle.write(chunk, 0, chunk.length, at);
+  }
+  await handle.close();
+}
+
+for (const victim of ['a', 'b'] as const) {
+  test.serial(`the ${victim === 'a' ? 'source' : 'target'} of a full sync is killed again and again`, async (t) => {
+    const random = seeded(t);
+    const size = 160 << 20;
+    const lab = await noisyLab(t, size, random);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    const writer = newWriter(random);
+    await writer.start(a.device(R));
+    await b.marsadm(['join-resource', R, image(lab, b), '--no-wait']);
+    for (let round = 0; round < ROUNDS; round++) {
+      const done = BigInt(b.link(`resource-${R}/syncstatus-b`) ?? '0');
+      if (done >= BigInt(size)) break;
+      await b.waitLink(`resource-${R}/actual-b/is-syncing`, (v) => v === '1');
+      await more(writer, random(100));
+      if (victim === 'a') {
+        await killPrimary(a, writer);
+        await writer.start(a.device(R));
+      } else {
+        await b.kill();
+        await more(writer, random(300));
+        await b.start();
+      }
+    }
+    await b.marsadm(['wait-resource', R, 'is-consistent']);
+    await endEqual(t, lab, a, writer);
+  });
+}
+
+/** A cluster of two; a has a resource full of noise, b an empty disk. */
+async function noisyLab(t: ExecutionContext, size: number, random: Random): Promise<Lab> {
+  const lab = await makeLab(t, { resource: false });
+  for (const node of lab.nodes) await makeDisk(image(lab, node), size);
+  await noise(image(lab, lab.node('a')), size, random);
+  await lab.node('a').marsadm(['create-resource', R, image(lab, lab.node('a'))]);
+  return lab;
+}
+
+/** Where in a handover somebody dies. */
+const MOMENTS: readonly ((lab: Lab) => Promise<void>)[] = [
+  (lab) => lab.node('b').waitLink(`resource-${R}/primary`, (v) => v === 'b'),
+  (lab) => lab.node('a').waitLink(`resource-${R}/primary`, (v) => v === 'b'),
+  (lab) => lab.node('a').waitLink(`resource-${R}/actual-a/is-primary`, (v) => v === '0'),
+  (lab) => lab.node('b').waitLink(`resource-${R}/actual-a/is-primary`, (v) => v === '0'),
+  (lab) => lab.node('b').waitLink(`resource-${R}/actual-b/is-primary`, (v) => v === '1'),
+];
+
+test.serial('either side of a handover is killed at every stage of it', async (t) => {
+  const random = seeded(t);
+  const lab = await makeLab(t, { size: SIZE });
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  const writer = newWriter(random);
+  let victim = random(2);
+  for (const moment of MOMENTS) {
+    await writer.start(a.device(R));
+    await more(writer, 200 + random(300));
+    await writer.stop();
+    await a.marsadm(['wait-umount', R]);
+    await b.marsadm(['wait-cluster']);
+    const reached = moment(lab);
+    await b.marsadm(['primary', R, '--no-wait']);
+    await reached;
+    const node = victim++ % 2 === 0 ? a : b;
+    await node.kill();
+    await node.start();
+    await b.marsadm(['wait-resource', R, 'is-primary']);
+    await writer.verify(b.device(R));
+    // and back, undisturbed
+    await writer.start(b.device(R));
+    await more(writer, 100);
+    await writer.stop();
+    await b.marsadm(['wait-umount', R]);
+    await a.marsadm(['wait-cluster']);
+    await a.marsadm(['primary', R]);
+    await writer.verify(a.device(R));
+  }
+  await compareImages(t, lab, a);
+});
