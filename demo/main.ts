@@ -92,7 +92,7 @@ async function splitBrain(stage: Stage, cast: Cast, writer: Writer): Promise<voi
     const before = writer.writes;
     await stage.until(() => writer.writes > before + 500);
     await writer.stop();
-    const refused = await a.marsadm(['primary', RES], undefined);
+    const refused = await a.marsadm(['primary', RES], 'any');
     say(`primary on hosta is refused (exit ${refused.code}): ${firstLine(refused.stderr)}`);
   });
   await stage.act('hosta is made primary by force; both sides have written now', async () => {

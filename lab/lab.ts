@@ -145,9 +145,9 @@ export class LabNode {
   }
 
   /** Run marsadm; throws CommandError unless it exits with `expect`. */
-  async marsadm(args: readonly string[], expect: number | undefined = 0): Promise<Outcome> {
+  async marsadm(args: readonly string[], expect: number | 'any' = 0): Promise<Outcome> {
     const outcome = await run(process.execPath, [MARSADM, ...args], this.env);
-    if (expect !== undefined && outcome.code !== expect)
+    if (expect !== 'any' && outcome.code !== expect)
       throw new CommandError(`${this.name}: marsadm ${args.join(' ')}`, outcome);
     return outcome;
   }

@@ -125,10 +125,10 @@ test.serial('one file serves one resource only, by whatever name it is given', a
 
   // With the daemon away nobody holds a lock; the daemon itself must notice then.
   await a.stop();
-  const outcome = await a.marsadm(['create-resource', 'second', `${alias}.hard`], undefined);
+  const outcome = await a.marsadm(['create-resource', 'second', `${alias}.hard`], 'any');
   await a.start();
   if (outcome.code === 0) {
-    await a.marsadm(['wait-resource', `${R},second`, 'is-attached', '--timeout', '0'], undefined);
+    await a.marsadm(['wait-resource', `${R},second`, 'is-attached', '--timeout', '0'], 'any');
     const busy = [R, 'second'].map((r) => a.waitLink(`resource-${r}/actual-a/msg-error`, (v) => / device-busy$/.test(v ?? '')));
     await Promise.race(busy);
     const attached = [R, 'second'].filter((r) => a.link(`resource-${r}/actual-a/is-attached`) === '1');

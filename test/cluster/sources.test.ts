@@ -54,7 +54,7 @@ test.serial('the primary is lost for good; the most advanced replica takes over,
   await b.marsadm(['connect', R]);
   await onDevice(b, (d) => d.write(BLOCK, block('by b')));
   await c.marsadm(['resume-fetch', R]);
-  await b.marsadm(['wait-cluster', R, '--timeout', '0'], undefined);
+  await b.marsadm(['wait-cluster', R, '--timeout', '0'], 'any');
   await c.waitLink(`resource-${R}/replay-c`, (v) => v?.startsWith('log-000000002-b') ?? false);
   await a.start();
   await a.marsadm(['wait-resource', R, 'uptodate']);

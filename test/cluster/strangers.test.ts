@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import { mkdirSync, readlinkSync, symlinkSync } from 'node:fs';
-import { connect as tcp } from 'node:net';
+import { connect as tcp, type Socket } from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
@@ -47,12 +47,15 @@ const hello = (node: LabNode, host: string, more: JsonObject = {}): JsonObject =
   ...more,
 });
 
+/** Resolves when the connection is over, however it ended. */
+const gone = (socket: Socket): Promise<void> => new Promise((resolve) => socket.once('close', () => resolve()));
+
 /** Send these bytes, return the heads that come back until the other side closes. */
 async function say(socket: tls.TLSSocket, ...bytes: Buffer[]): Promise<JsonObject[]> {
   const decoder = new FrameDecoder(FULL_LIMITS);
   const heads: JsonObject[] = [];
   socket.on('data', (chunk: Buffer) => decoder.push(chunk, (frame) => heads.push(frame.head)));
-  const closed = once(socket, 'close');
+  const closed = gone(socket);
   for (const part of bytes) socket.write(part);
   await closed;
   return heads;
@@ -95,7 +98,7 @@ test.serial('strangers and nonsense at the port change nothing', async (t) => {
   for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.alloc(65_536, 0xa5), Buffer.alloc(0)]) {
     const socket = tcp(a.port, '127.0.0.1');
     socket.on('error', () => undefined);
-    const closed = once(socket, 'close');
+    const closed = gone(socket);
     socket.end(bytes);
     socket.resume();
     await closed;

@@ -80,7 +80,7 @@ export async function refused(
   exit: number,
   reason: string,
 ): Promise<string> {
-  const outcome = await node.marsadm([...args, '--json'], undefined);
+  const outcome = await node.marsadm([...args, '--json'], 'any');
   const answer = JSON.parse(outcome.stdout) as { ok: boolean; reason?: string; found?: string };
   t.deepEqual([outcome.code, answer.ok, answer.reason], [exit, false, reason], args.join(' '));
   return answer.found ?? '';
