@@ -118,6 +118,7 @@ export class Resource {
     await this.#detach().catch((error: unknown) => this.#report(error));
     // A device that is still open goes away with this process, as a disk with a volatile cache would.
     await this.#primary?.drain(this.#ctx.timers);
+    this.#publish();
     this.#ctx.publisher.flush();
   }
 
