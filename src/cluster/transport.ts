@@ -100,7 +100,6 @@ function compareClocks(clock: LamportClock, theirs: bigint, who: string): void {
 export async function connect(self: Self, call: Call): Promise<SocketStream> {
   const limit = AbortSignal.timeout(GREETING_MS);
   const signal = call.signal ? AbortSignal.any([call.signal, limit]) : limit;
-  let stream: SocketStream | undefined;
   const options: tls.ConnectionOptions & { readonly onread: OnReadOpts } = {
     ...TLS_OPTIONS,
     host: call.address.host,
@@ -115,14 +114,14 @@ export async function connect(self: Self, call: Call): Promise<SocketStream> {
     onread: {
       buffer: Buffer.allocUnsafe(READ_BUFFER),
       callback: (bytes, buffer) => {
-        stream?.feed(buffer.subarray(0, bytes));
+        stream.feed(buffer.subarray(0, bytes));
         return true;
       },
     },
   };
   const socket = tls.connect(options);
   socket.setNoDelay(true);
-  stream = new SocketStream(socket, HELLO_LIMITS, true);
+  const stream = new SocketStream(socket, HELLO_LIMITS, true);
   const abort = (): void => {
     socket.destroy(
       new ClusterError('peer-unreachable', call.signal?.aborted ? 'given up' : 'no answer in time'),

@@ -127,6 +127,15 @@ export class Store {
     return [...(this.#dirs.get(dir)?.values() ?? [])];
   }
 
+  /** Replicated keys that have a version at or below the stamp. */
+  upTo(stamp: bigint): string[] {
+    const found: string[] = [];
+    for (const entries of this.#dirs.values())
+      for (const entry of entries.values())
+        if (entry.stamp <= stamp && isReplicated(entry.key)) found.push(entry.key);
+    return found;
+  }
+
   /** Replicated tombstones. */
   tombstones(): Entry[] {
     return [...this.#tombstones.values()];

@@ -15,7 +15,8 @@
  *  - a replicated link removed by hand is put back; with no daemon running it is
  *    gone here, and peers send it again;
  *  - a link at or below the collection horizon whose key is unknown (deleted, then
- *    forgotten everywhere; back by way of a backup) is removed again.
+ *    forgotten everywhere; back by way of a backup) is removed again; see manifest.ts
+ *    for how that is told when no daemon was running.
  * All of that is reported. Without the guard, a process takes the disk as it is.
  *
  * Deletion writes a tombstone. A tombstone is forgotten (collect()) once every
@@ -48,6 +49,7 @@ import {
   parseCount,
 } from './catalogue.js';
 import { Disk, systemCalls, type TreeNative } from './disk.js';
+import { loadManifest, saveManifest, type Manifest } from './manifest.js';
 import { StampFile } from './stampfile.js';
 import { isNewer, Store } from './store.js';
 import { DELETED, type Changes, type Entry, type Snapshot, type Tree } from './types.js';
@@ -104,6 +106,9 @@ export function openLocalTree(options: Omit<TreeOptions, 'clock'>): LinkTree {
   return openTree({ ...options, clock: new LamportClock({ now: realNow }) });
 }
 
+const MANIFEST = 'local/manifest';
+/** how often a moved horizon makes a new manifest */
+const MANIFEST_MS = 3_600_000;
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 function bootId(): string {
@@ -130,6 +135,9 @@ export class LinkTree implements Tree {
   #watcher: DirWatcher | undefined;
   #rescan: NodeJS.Timeout | undefined;
   #loaded = false;
+  /** as of the last start; afterwards only its horizon is kept */
+  #manifest: Manifest = { horizon: 0n, keys: new Set() };
+  #manifestAt = performance.now();
   #closed = false;
 
   constructor(options: TreeOptions) {
@@ -278,6 +286,7 @@ export class LinkTree implements Tree {
 
   close(): void {
     if (this.#closed) return;
+    this.#saveManifest();
     this.#closed = true;
     this.#stopWatching();
     for (const queue of [...this.#queues]) queue.end();
@@ -298,11 +307,27 @@ export class LinkTree implements Tree {
     if (!this.clock.isFuture(mark)) this.clock.observe(mark);
     if (this.#guard) {
       this.#disk.probe();
+      const manifest = loadManifest(this.#disk.path(MANIFEST));
+      // Without the horizon it belongs to, it is that of a cluster which this host has left.
+      const horizon = parseCount(this.#disk.read(keys.horizon)?.value) ?? 0n;
+      if (manifest.horizon <= horizon) this.#manifest = manifest;
       this.#startWatching();
     } else {
       this.#scanTree('');
     }
     this.#loaded = true;
+    this.#saveManifest();
+  }
+
+  /** Note which keys are known, if the horizon has moved since it was last noted. */
+  #saveManifest(): void {
+    const horizon = this.horizon();
+    if (!this.#guard || !this.#loaded || this.#manifest.horizon === horizon) return;
+    this.#safely(() => {
+      const known = this.#store.upTo(horizon);
+      saveManifest(this.#disk.path(MANIFEST), { horizon, keys: known });
+      this.#manifest = { horizon, keys: new Set() };
+    });
   }
 
   // ---- writing, with the lock held ----
@@ -444,17 +469,19 @@ export class LinkTree implements Tree {
       this.#adopt(found, changed);
     } else if (!isNewer(found, ours)) {
       if (ours !== undefined) this.#restore(ours, 'an older link was put in its place');
-    } else if (
-      ours === undefined &&
-      this.#loaded &&
-      isReplicated(found.key) &&
-      found.stamp <= this.horizon()
-    ) {
+    } else if (ours === undefined && this.#isStale(found)) {
       this.#disk.remove(found.key);
       this.#note('stale-removed', found, 'deleted in the cluster before; removed again');
     } else {
       this.#adopt(found, changed);
     }
+  }
+
+  /** Is this unknown link one that was deleted before, as far as can be told? */
+  #isStale(found: Entry): boolean {
+    if (!isReplicated(found.key)) return false;
+    if (this.#loaded) return found.stamp <= this.horizon();
+    return found.stamp <= this.#manifest.horizon && !this.#manifest.keys.has(found.key);
   }
 
   /** A link that cannot be accepted. */
@@ -515,6 +542,10 @@ export class LinkTree implements Tree {
     });
     this.#rescan = setInterval(() => {
       for (const dir of new Set(['', ...this.#store.dirs()])) this.#suspect(dir, undefined);
+      if (performance.now() - this.#manifestAt > MANIFEST_MS) {
+        this.#manifestAt = performance.now();
+        this.#saveManifest();
+      }
     }, this.#rescanMs).unref();
   }
 

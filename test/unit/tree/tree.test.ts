@@ -323,6 +323,27 @@ test('links restored from a backup while the daemon runs: older versions are put
   t.is(linkInfo(join(dir, dead)), undefined);
 });
 
+test('links copied out of a backup while no daemon runs: deleted keys stay deleted, honest ones are kept', (t) => {
+  const dir = temporaryDir(t);
+  const first = testTree(t, dir, { guard: true }).tree;
+  const dead = keys.userspace('dead');
+  const old = first.write({ [K]: 'one', [dead]: 'alive' });
+  first.write({ [dead]: null });
+  const tombstones = first.tombstones();
+  first.raiseHorizon(tombstones[0]?.stamp ?? 0n);
+  first.forget(tombstones);
+  first.close();
+  handMade(dir, dead, 'alive', old);
+  const { tree, notes } = testTree(t, dir, { guard: true });
+  t.is(tree.snapshot().get(dead), undefined);
+  t.is(linkInfo(join(dir, dead)), undefined);
+  t.is(tree.snapshot().value(K), 'one');
+  t.deepEqual(
+    notes.map((n) => [n.kind, n.key]),
+    [['stale-removed', dead]],
+  );
+});
+
 test('a link with a stamp a year ahead is ignored and reported; a legal write replaces it', async (t) => {
   const dir = temporaryDir(t);
   const { tree, noted } = testTree(t, dir, { guard: true });
