@@ -109,7 +109,12 @@ export class Primary {
       'file.path': { text: this.#store.path(ref) },
       'file.flags': { value: FILE_FLAGS.direct | FILE_FLAGS.create | FILE_FLAGS.append },
     });
-    await this.#ctx.bricks.power(name, true);
+    try {
+      await this.#ctx.bricks.power(name, true);
+    } catch (error) {
+      await this.#ctx.bricks.remove(name);
+      throw error;
+    }
   }
 
   #ident(ref: LogRef, prev: Point | undefined): LogIdent {

@@ -54,6 +54,7 @@ export class Resource {
   #problem: string | undefined;
   #diskError = 0;
   #rotateWanted = false;
+  #rotation: Promise<void> | undefined;
   #why = 'ok';
   #gathering = false;
   /** a log to be applied as far as it reaches, and the tree this was decided from */
@@ -285,18 +286,21 @@ export class Resource {
       this.#applied = undefined;
       this.#ctx.log(`${this.name}: primary, writing log ${goal.open.number}`);
     }
-    await this.#primary?.progress();
+    if (this.#primary) await this.#stayPrimary(this.#primary);
     this.#resizeData();
-    if (this.#primary && this.#shouldRotate(this.#primary)) {
-      await this.#primary.rotate();
-      this.#rotateWanted = false;
-    }
+    if (this.#primary && this.#shouldRotate(this.#primary)) this.#rotate(this.#primary);
+  }
+
+  /** What has to go on as long as the device exists, wanted or not. */
+  async #stayPrimary(primary: Primary): Promise<void> {
+    await primary.progress();
     await this.#deleteLogs();
   }
 
   async #follow(goal: Extract<Goal, { mode: 'follow' }>): Promise<void> {
     if (this.#primary) {
       if (await this.#stepDown()) this.trigger();
+      else await this.#stayPrimary(this.#primary);
       return;
     }
     await this.#attach();
@@ -328,6 +332,7 @@ export class Resource {
   async #stepDown(): Promise<boolean> {
     const primary = this.#primary;
     if (!primary) return true;
+    if (this.#rotation) return false;
     try {
       const last = await primary.close();
       this.#primary = undefined;
@@ -452,15 +457,28 @@ export class Resource {
       });
     }
     const rotate = asked('rotate', 'rotated');
-    if (rotate !== undefined && this.#primary?.canRotate()) {
-      await this.#primary.rotate();
-      this.#ctx.publisher.now({ [keys.actual(this.name, host, 'rotated')]: rotate });
-    }
+    if (rotate !== undefined && this.#primary?.canRotate()) this.#rotate(this.#primary, rotate);
     const remove = asked('log-delete', 'log-deleted');
     if (remove !== undefined) {
       await this.#deleteLogs();
       this.#ctx.publisher.now({ [keys.actual(this.name, host, 'log-deleted')]: remove });
     }
+  }
+
+  /** Beside the steps: with a full log disk it takes until logs are deleted, which a step does. */
+  #rotate(primary: Primary, request?: string): void {
+    const answer = keys.actual(this.name, this.#ctx.host, 'rotated');
+    this.#rotation = primary
+      .rotate()
+      .then(() => {
+        this.#rotateWanted = false;
+        if (request !== undefined) this.#ctx.publisher.now({ [answer]: request });
+      })
+      .catch((error: unknown) => this.#report(error))
+      .finally(() => {
+        this.#rotation = undefined;
+        this.trigger();
+      });
   }
 
   #shouldRotate(primary: Primary): boolean {
