@@ -474,7 +474,10 @@ export class Resource {
         this.#rotateWanted = false;
         if (request !== undefined) this.#ctx.publisher.now({ [answer]: request });
       })
-      .catch((error: unknown) => this.#report(error))
+      .catch((error: unknown) => {
+        this.#report(error);
+        return new Promise<void>((resolve) => void this.#ctx.timers.set(RETRY_MAX_MS, resolve));
+      })
       .finally(() => {
         this.#rotation = undefined;
         this.trigger();
