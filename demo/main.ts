@@ -58,7 +58,7 @@ async function touch(file: string): Promise<string> {
 
 async function summary(node: LabNode): Promise<string> {
   const lines = (await node.ask('view', RES)).split('\n');
-  return (lines.find((line) => line.includes('[')) ?? lines[0] ?? '').trim();
+  return (lines.find((line) => line.includes(`${RES} [`) && !line.startsWith('-')) ?? lines[0] ?? '').trim();
 }
 
 async function crash(stage: Stage, { a }: Cast, writer: Writer): Promise<void> {

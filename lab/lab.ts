@@ -240,21 +240,21 @@ export class Lab {
   async #detour(node: LabNode): Promise<void> {
     for (const other of this.nodes) {
       if (other === node) continue;
-      const relay = await Relay.open({ host: '127.0.0.1', port: other.port });
+      const relay = await Relay.to(other.port);
       this.#relays.set(`${node.name}>${other.name}`, relay);
-      symlinkSync(`127.0.0.1:${relay.port}`, path.join(node.dir, 'local', `address-${other.name}`));
+      symlinkSync(relay.address, path.join(node.dir, 'local', `address-${other.name}`));
     }
   }
 
   /** Cut the link between two nodes, both ways; what is on it is lost. Returns when both have noticed. */
   async cut(a: string, b: string): Promise<void> {
-    for (const key of [`${a}>${b}`, `${b}>${a}`]) this.#relays.get(key)?.cut();
+    for (const key of [`${a}>${b}`, `${b}>${a}`]) await this.#relays.get(key)?.cut();
     await Promise.all([this.#noticed(a, b, false), this.#noticed(b, a, false)]);
   }
 
   /** Mend the link again. Returns when both have noticed. */
   async mend(a: string, b: string): Promise<void> {
-    for (const key of [`${a}>${b}`, `${b}>${a}`]) this.#relays.get(key)?.mend();
+    for (const key of [`${a}>${b}`, `${b}>${a}`]) await this.#relays.get(key)?.restore();
     await Promise.all([this.#noticed(a, b, true), this.#noticed(b, a, true)]);
   }
 
@@ -266,7 +266,7 @@ export class Lab {
   /** End everything and remove all files. */
   async dispose(): Promise<void> {
     await Promise.all(this.nodes.map((n) => n.kill()));
-    for (const relay of this.#relays.values()) await relay.close();
+    for (const relay of this.#relays.values()) await relay.cut();
     rmSync(this.dir, { recursive: true, force: true });
   }
 }

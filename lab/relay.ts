@@ -1,69 +1,96 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/** A TCP relay on loopback that can be cut and mended, like a cable. */
-import { connect, createServer, type Server, type Socket } from 'node:net';
-
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-}
+/**
+ * A TCP relay on loopback: the network between two hosts, which a test can cut.
+ *
+ * `up`: connections are passed on. `cut()`: open connections are reset and new ones
+ * refused (the port is closed). `freeze()`: connections stay open and new ones are
+ * accepted, but no byte passes, as when packets are lost. `restore()` undoes both.
+ */
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
 export class Relay {
   readonly port: number;
-  readonly #server: Server;
-  readonly #to: Endpoint;
+  readonly #target: () => number;
+  #server: Server | undefined;
   readonly #sockets = new Set<Socket>();
-  #whole = true;
+  #frozen = false;
 
-  private constructor(server: Server, port: number, to: Endpoint) {
-    this.#server = server;
-    this.port = port;
-    this.#to = to;
-    server.on('connection', (socket) => this.#join(socket));
+  private constructor(server: Server, target: () => number) {
+    this.#target = target;
+    this.port = (server.address() as AddressInfo).port;
+    this.#adopt(server);
   }
 
-  /** Listen on a free port and pass everything on to `to`. */
-  static async open(to: Endpoint): Promise<Relay> {
+  /** A relay to a port of loopback; `target` is asked at each connection. */
+  static async to(target: number | (() => number)): Promise<Relay> {
     const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    return new Relay(server, address.port, to);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new Relay(server, typeof target === 'number' ? () => target : target);
   }
 
-  /** Break all connections and refuse new ones. */
-  cut(): void {
-    this.#whole = false;
+  /** `127.0.0.1:PORT` */
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** Number of open connections through the relay. */
+  get connections(): number {
+    return this.#sockets.size / 2;
+  }
+
+  async cut(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
     for (const socket of this.#sockets) socket.resetAndDestroy();
+    this.#sockets.clear();
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve));
   }
 
-  mend(): void {
-    this.#whole = true;
+  freeze(): void {
+    this.#frozen = true;
+    for (const socket of this.#sockets) socket.pause();
   }
 
-  async close(): Promise<void> {
-    this.cut();
-    await new Promise((resolve) => this.#server.close(resolve));
+  async restore(): Promise<void> {
+    this.#frozen = false;
+    for (const socket of this.#sockets) socket.resume();
+    if (this.#server !== undefined) return;
+    const server = createServer();
+    server.listen(this.port, '127.0.0.1');
+    await once(server, 'listening');
+    this.#adopt(server);
   }
 
-  #join(here: Socket): void {
-    if (!this.#whole) {
-      here.resetAndDestroy();
-      return;
-    }
-    const there = connect(this.#to);
-    here.setNoDelay(true);
-    there.setNoDelay(true);
-    for (const [socket, other] of [
-      [here, there],
-      [there, here],
+  #adopt(server: Server): void {
+    this.#server = server;
+    server.on('connection', (near) => {
+      this.#join(near);
+    });
+  }
+
+  #join(near: Socket): void {
+    const far = connect(this.#target(), '127.0.0.1');
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
     ] as const) {
-      this.#sockets.add(socket);
-      socket.on('error', () => other.destroy());
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        other.destroy();
+      this.#sockets.add(from);
+      from.setNoDelay(true);
+      from.on('data', (chunk: Buffer) => {
+        if (!to.write(chunk)) from.pause();
       });
-      socket.pipe(other);
+      from.on('drain', () => {
+        if (!this.#frozen) to.resume();
+      });
+      from.on('end', () => to.end());
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        this.#sockets.delete(from);
+        to.destroy();
+      });
+      if (this.#frozen) from.pause();
     }
   }
 }

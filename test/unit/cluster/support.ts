@@ -16,7 +16,7 @@ import { createCluster, createToken, joinCluster } from '../../../src/cluster/jo
 import { LamportClock, realNow } from '../../../src/lamport/clock.js';
 import { keys } from '../../../src/tree/catalogue.js';
 import { openTree, type LinkTree, type TreeNote } from '../../../src/tree/tree.js';
-import { Relay } from '../../support/relay.js';
+import { Relay } from '../../../lab/relay.js';
 
 /** Short enough for tests, long enough for a loaded machine. */
 export const TIMES = {
