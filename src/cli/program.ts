@@ -60,6 +60,19 @@ export async function run(world: World): Promise<ExitCode> {
 
 /** Either a command to run, or (for --help and --version) its result. */
 function parse(argv: readonly string[]): Parsed | Report {
+  const words = new Set(argv.map((word) => word.replace(/^force-/, '')));
+  const meant = COMMANDS.filter((spec) => words.has(spec.name));
+  if (meant.length === 0) return parseWith(COMMANDS, argv);
+  try {
+    return parseWith(meant, argv);
+  } catch (error) {
+    if (!(error instanceof MarsError) || error.code !== 'unknown-command') throw error;
+    // The whole table is slower and knows what is similar.
+    return parseWith(COMMANDS, argv);
+  }
+}
+
+function parseWith(table: readonly Command[], argv: readonly string[]): Parsed | Report {
   let found: Parsed | undefined;
   let printed = '';
   const program = new Commander('marsadm')
@@ -86,7 +99,7 @@ function parse(argv: readonly string[]): Parsed | Report {
       };
     });
   };
-  for (const spec of COMMANDS) {
+  for (const spec of table) {
     add(spec, spec.name, false, spec.hidden ?? false);
     add(spec, `force-${spec.name}`, true, true);
   }

@@ -180,6 +180,20 @@ export function messages(s: Scope): { key: string; text: string }[] {
 
 /** Sort names so that r2 comes before r10. */
 export function sortNatural(names: readonly string[]): string[] {
-  const collator = new Intl.Collator('en', { numeric: true });
-  return [...names].sort((a, b) => collator.compare(a, b) || (a < b ? -1 : 1));
+  return [...names].sort(compareNatural);
+}
+
+const digitRuns = (name: string): readonly string[] => name.match(/\d+|\D+/g) ?? [];
+
+/** Runs of digits compare as numbers, everything else by code. */
+function compareNatural(a: string, b: string): number {
+  const [as, bs] = [digitRuns(a), digitRuns(b)];
+  for (const [i, part] of as.entries()) {
+    const other = bs[i];
+    if (other === undefined) return 1;
+    const [x, y] = [Number(part), Number(other)];
+    if (x !== y && x >= 0 && y >= 0) return x - y;
+    if (part !== other) return part < other ? -1 : 1;
+  }
+  return as.length - bs.length;
 }

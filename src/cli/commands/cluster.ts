@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/** create-cluster, join-token, join-cluster, leave-cluster. */
+/**
+ * create-cluster, join-token, join-cluster, leave-cluster.
+ *
+ * TLS and the message schemas cost more time to load than any other command takes,
+ * so the cluster code is loaded by those who need it.
+ */
 import { networkInterfaces } from 'node:os';
-import { createCluster, createToken, joinCluster, leaveCluster } from '../../cluster/join.js';
 import { MarsError } from '../../errors.js';
 import { formatAddress, parseAddress } from '../../tree/catalogue.js';
 import type { Context } from '../context.js';
@@ -9,6 +13,8 @@ import { success, type Report } from '../output.js';
 import { checkLeaveCluster } from '../plan/maintenance.js';
 import { daemonRuns } from '../probe.js';
 import { arg, text, type Command, type Input } from './spec.js';
+
+const clusterCode = (): Promise<typeof import('../../cluster/join.js')> => import('../../cluster/join.js');
 
 /** Where members listen unless they say otherwise. */
 const PORT = 7777;
@@ -56,6 +62,7 @@ async function join(ctx: Context, input: Input): Promise<Report> {
   const { timeout } = ctx.options;
   const late = timeout === undefined ? undefined : AbortSignal.timeout(timeout);
   const signal = late ? AbortSignal.any([ctx.signal, late]) : ctx.signal;
+  const { joinCluster } = await clusterCode();
   try {
     const { uuid, via } = await joinCluster({
       dir: ctx.dir,
@@ -77,12 +84,13 @@ async function join(ctx: Context, input: Input): Promise<Report> {
   }
 }
 
-function leave(ctx: Context): Report {
+async function leave(ctx: Context): Promise<Report> {
   const tree = ctx.memberTree();
   const situation = ctx.situation(tree.snapshot());
   checkLeaveCluster(situation);
   const preview = dry(ctx, `${ctx.host} would leave the cluster`);
   if (preview) return preview;
+  const { leaveCluster } = await clusterCode();
   ctx.alone(() => leaveCluster({ dir: ctx.dir, host: ctx.host }));
   if (!situation.daemon)
     ctx.warn(
@@ -98,10 +106,11 @@ export const clusterCommands: readonly Command[] = [
     group: 'cluster',
     summary: 'make a new cluster with this host as its only member',
     options: [addressOption],
-    run: (ctx, input) => {
+    run: async (ctx, input) => {
       const where = address(input);
       const preview = dry(ctx, `${ctx.host} would make a cluster as ${where}`);
       if (preview) return preview;
+      const { createCluster } = await clusterCode();
       const { uuid } = createCluster({ dir: ctx.dir, host: ctx.host, address: where });
       startNote(ctx);
       return success(`cluster ${uuid} created, ${ctx.host} is its only member`, { uuid, address: where });
@@ -121,12 +130,13 @@ export const clusterCommands: readonly Command[] = [
         summary: 'where the new host shall call, if not at the address of this host',
       },
     ],
-    run: (ctx, input) => {
+    run: async (ctx, input) => {
       ctx.memberTree();
       const valid = seconds(text(input, 'valid'));
       const given = text(input, 'address') === undefined ? undefined : address(input);
       const preview = dry(ctx, 'a token would be made');
       if (preview) return preview;
+      const { createToken } = await clusterCode();
       const { token, expires } = createToken({
         dir: ctx.dir,
         host: ctx.host,
