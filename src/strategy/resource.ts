@@ -174,7 +174,7 @@ function decideFollow(v: ResourceView, designated: boolean): Goal {
   if (!reachedSyncpos(snap, resource, me, v.applied)) return wait('not-consistent');
   // After a start the newest wish may still be at a member: better late than two primaries.
   if (!v.settled) return wait('hearing-peers');
-  const obstacle = forced ? undefined : obstacleToOpen(v);
+  const obstacle = forced ? undefined : (obstacleToOpen(v) ?? lostLog(v));
   if (obstacle) return wait(obstacle);
   return { mode: 'primary', open: openGoal(v) };
 }
@@ -192,7 +192,7 @@ function isForced(v: ResourceView): boolean {
 function obstacleToOpen(v: ResourceView): string | undefined {
   const { snap, resource, me } = v;
   const continuing = v.applied === undefined || v.applied.origin === me;
-  const mine = historyOf(snap, resource, me);
+  const mine = appliedHistory(v);
   for (const host of members(snap, resource)) {
     if (host === me) continue;
     if (!continuing && snap.value(keys.actual(resource, host, 'is-primary')) === '1') return 'old-primary-active';
@@ -201,6 +201,22 @@ function obstacleToOpen(v: ResourceView): string | undefined {
     if (relation.kind === 'fork' && !continuing) return 'split-brain';
   }
   return undefined;
+}
+
+/** The published history up to what is applied: logs behind it may have been lost since. */
+function appliedHistory(v: ResourceView): History {
+  const published = historyOf(v.snap, v.resource, v.me);
+  const { applied } = v;
+  if (!applied) return published;
+  const links = [...published].filter(([n]) => n < applied.number);
+  const prev = published.get(applied.number)?.prev;
+  return new Map([...links, [applied.number, { ...applied, ...(prev && { prev }) }]]);
+}
+
+/** Nothing is left to apply, but this host has once told of more: its log was damaged, and nobody has the rest. */
+function lostLog(v: ResourceView): string | undefined {
+  const told = relate(appliedHistory(v), historyOf(v.snap, v.resource, v.me));
+  return told.kind === 'behind' ? 'log-missing' : undefined;
 }
 
 function openGoal(v: ResourceView): OpenGoal {

@@ -117,6 +117,21 @@ test('a primary that lost log bytes a member still has fetches them before it op
   t.like(alone, { mode: 'follow', why: 'peer-is-ahead' });
 });
 
+test('what a primary has told of and lost since counts as lost, not as its history', (t) => {
+  const told = at(1, 'a', 12288);
+  const left = at(1, 'a', 8192);
+  const rest = { logs: [local(left)], applied: left };
+  const values = { ...base('a'), ...version('a', told), ...version('b', told) };
+  t.like(decide(view('a', values, rest)), { mode: 'follow', why: 'fetching', fetch: { from: 8192n, sources: ['b'] } });
+  const nobody = { ...values, ...version('b', left) };
+  t.like(decide(view('a', nobody, rest)), { mode: 'follow', why: 'log-missing' });
+  const gone = { ...base('a'), ...version('a', told), ...version('a', at(2, 'a', 4096), told) };
+  t.like(decide(view('a', gone, { logs: [local(at(2, 'a', 4096), told)], applied: left })), {
+    mode: 'follow',
+    why: 'log-missing',
+  });
+});
+
 test('a handover waits until the old primary is gone and everything is applied', (t) => {
   const end = at(1, 'a', 8192);
   const running = { ...base('b'), ...version('a', end), ...version('b', end), [keys.actual(R, 'a', 'is-primary')]: '1' };
