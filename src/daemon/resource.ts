@@ -587,6 +587,7 @@ export class Resource {
     const newest = this.#newestLog();
     return {
       lamport: (logger ?? replay)?.val['lamport'],
+      'shadow-peak': logger?.val['peak'],
       'fetch-pos': newest && formatPosition({ number: newest.number, origin: newest.origin, pos: newest.end }),
     };
   }

@@ -147,6 +147,9 @@ function refusal(verb: Verb, errno: number, reason: string, about: string): Engi
   });
 }
 
+/** Shortest time between two looks at the events of a busy engine, ms. */
+const PAUSE_MS = 2;
+
 /** How the embedded engine is started. */
 export interface EmbeddedOptions {
   /** executor threads, 0..256; 0 = the engine's default. Counts only for who starts it first. */
@@ -164,6 +167,8 @@ export class EmbeddedEngine extends ControlledEngine {
   readonly kind = 'embedded';
   readonly #binding: EngineBinding;
   #watching = false;
+  #pausing = false;
+  #woken = false;
 
   /** Throws EngineError ENGINE_NOT_BUILT or ENGINE_MISMATCH when the addon is missing or stale. */
   constructor(options: EmbeddedOptions = {}) {
@@ -190,10 +195,23 @@ export class EmbeddedEngine extends ControlledEngine {
 
   protected watch(): void {
     if (this.#watching) return;
-    this.#binding.listen(() => this.drain());
+    this.#binding.listen(() => this.#wake());
     this.#watching = true;
     // What happened before anybody listened woke nobody.
-    setImmediate(() => this.#watching && this.drain());
+    setImmediate(() => this.#wake());
+  }
+
+  /** Drain at once, then pause: bricks collect their news meanwhile, so a busy engine costs little here. */
+  #wake(): void {
+    this.#woken = true;
+    if (this.#pausing || !this.#watching) return;
+    this.#woken = false;
+    this.#pausing = true;
+    setTimeout(() => {
+      this.#pausing = false;
+      if (this.#woken) this.#wake();
+    }, PAUSE_MS).unref();
+    this.drain();
   }
 }
 
