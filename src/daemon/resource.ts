@@ -577,7 +577,7 @@ export class Resource {
   }
 
   #replayCode(replay: BrickStatus | undefined): string {
-    if (this.#why === 'split-brain') return 'split-brain';
+    if (this.#why === 'split-brain' || this.#why === 'log-missing') return this.#why;
     if (this.#fetch.problem === 'no-such-log') return 'log-missing';
     if (replay?.state === 'data-write-error' || replay?.state === 'read-error') return replay.state;
     return 'ok';
