@@ -10,7 +10,7 @@
 import { promises as fs } from 'node:fs';
 import type { FrameStream } from '../cluster/types.js';
 import type { LogStore } from '../daemon/logstore.js';
-import { LogScanner } from '../engine/logscan.js';
+import { LogScanner, scanLogFile } from '../engine/logscan.js';
 import type { LogIdent } from '../engine/types.js';
 import type { LogRef } from '../strategy/history.js';
 import { LogMessage } from './messages.js';
@@ -48,6 +48,7 @@ export async function fetchLog(
   const writer = new LogWriter(store, ref, await fs.open(store.path(ref), known ? 'r+' : 'w+', 0o600));
   try {
     const scanner = await resume(store, ref);
+    if (!scanner) return { kind: 'bad', reason: 'bad-log' };
     const end = await receive(stream, scanner, writer, ref, expected, onProgress);
     await writer.drain();
     return end;
@@ -58,11 +59,21 @@ export async function fetchLog(
   }
 }
 
-/** A scanner that stands at the verified end of what is here. */
-async function resume(store: LogStore, ref: LogRef): Promise<LogScanner> {
+/**
+ * A scanner that stands at the verified end of what is here; undefined when the
+ * file does not reach it any more: then the store knows, and it has to be asked for
+ * from there.
+ */
+async function resume(store: LogStore, ref: LogRef): Promise<LogScanner | undefined> {
   const known = store.get(ref);
   if (!known) return new LogScanner();
-  return LogScanner.resumeFile(store.path(ref));
+  // Behind the end there may be what a write that failed has left.
+  await fs.truncate(store.path(ref), Number(known.end));
+  const scan = await scanLogFile(store.path(ref));
+  if (scan.ident && scan.end === known.end) return new LogScanner({ from: scan.cursor }, scan.ident);
+  if (scan.ident) await store.cut(ref, scan.end, scan.digest);
+  else await store.remove(ref);
+  return undefined;
 }
 
 async function receive(
