@@ -24,10 +24,11 @@ static void replaced_but_not_durable(void)
 	rig_param(r, MARS_K_LOGGER_DELAY, 1000000);
 	rig_on(r);
 	start = ktime_get_ns();
+	rig_do(r, XIO_WRITE, XIO_FUA, 65536, 4096);	/* its writeback makes the fifo move */
 	rig_do(r, XIO_WRITE, XIO_FUA, 8192, 4096);
 	rig_until(r, ktime_get_ns() >= start + 700 * MS);
 	rig_do(r, XIO_WRITE, 0, 8192, 4096);
-	while (val(MARS_V_LOGGER_DURABLE) < 4096 + 2 * 8192) {
+	while (val(MARS_V_LOGGER_DURABLE) < 4096 + 3 * 8192) {
 		rig_check_crash(r);
 		CHECK(rig_step(r));
 	}
