@@ -85,7 +85,7 @@ const catalogue = {
   'clock-behind': r(
     1,
     'The clock of this host is far behind the newest stamp it has written itself.',
-    'Set the clock of this host (NTP) and try again.',
+    'Set the clock of this host (NTP) and try again; if it is right and was wrong before: marsd --accept-clock',
   ),
 
   // tree and daemon

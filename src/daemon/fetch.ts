@@ -88,7 +88,7 @@ export class Fetch {
       if (end.kind === 'refused' || end.kind === 'bad') this.#failed(source, end.reason, signal);
       else if (end.kind === 'ended') this.#failed(source, 'stream-broken', signal);
     } catch (error) {
-      this.#failed(source, asMarsError(error).code, signal);
+      this.#failed(source, reasonOf(error), signal);
     } finally {
       this.#running = undefined;
       this.#connected = false;
@@ -118,4 +118,10 @@ export class Fetch {
   describe(): string {
     return this.#running ? `${logName(this.#running.goal.log)} from ${this.#running.source}` : 'nothing';
   }
+}
+
+/** A full disk here is nobody else's fault, and has a name of its own. */
+function reasonOf(error: unknown): string {
+  const full = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
+  return full ? 'log-space-full' : asMarsError(error).code;
 }

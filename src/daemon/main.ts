@@ -52,9 +52,9 @@ function lockOrExplain(dir: string): number {
 }
 
 async function serve(options: DaemonOptions, stop: Promise<string>): Promise<void> {
-  const { dir, host, tuning } = options;
+  const { dir, host, tuning, acceptClock } = options;
   const lock = lockOrExplain(dir);
-  const tree = openLocalTree({ dir, host, guard: true, report: (note) => say(`${note.kind} ${note.key}: ${note.text}`) });
+  const tree = openLocalTree({ dir, host, guard: true, acceptClock, report: (note) => say(`${note.kind} ${note.key}: ${note.text}`) });
   try {
     if (tree.snapshot().value(keys.ip(host)) === undefined) throw new MarsError('no-cluster', { found: dir });
     const engine = startEngine();

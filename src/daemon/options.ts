@@ -10,6 +10,8 @@ export interface DaemonOptions {
   readonly dir: string;
   readonly host: string;
   readonly tuning: Tuning;
+  /** go on although this host once wrote with a clock far ahead of the present one */
+  readonly acceptClock: boolean;
   readonly help: boolean;
 }
 
@@ -20,6 +22,7 @@ usage: marsd [options]
   --credits BYTES   shadow memory of one primary resource (64M)
   --rotate-at BYTES a log that has grown beyond this is continued in a new one (1G)
   --segment BYTES   how far a log file is allocated ahead (64M)
+  --accept-clock    the clock is right now, and what this host wrote with a wrong one gets new stamps
 BYTES may end in K, M or G (powers of 1024).
 `;
 
@@ -46,6 +49,7 @@ export function parseOptions(argv: readonly string[], env: NodeJS.ProcessEnv): D
       rotateAt: bytes(values['rotate-at'], defaultTuning.rotateAt, 1n << 20n),
       segment: bytes(values.segment, defaultTuning.segment, 4n << 20n),
     },
+    acceptClock: values['accept-clock'] ?? false,
     help: values.help ?? false,
   };
 }
@@ -60,6 +64,7 @@ function parse(argv: readonly string[]) {
         credits: { type: 'string' },
         'rotate-at': { type: 'string' },
         segment: { type: 'string' },
+        'accept-clock': { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
     });
