@@ -91,8 +91,8 @@ export class LabNode {
   }
 
   /** Start the daemon; resolves when it says it is ready. */
-  async start(): Promise<void> {
-    const child = spawn(process.execPath, [MARSD, ...this.#args], {
+  async start(more: readonly string[] = []): Promise<void> {
+    const child = spawn(process.execPath, [MARSD, ...this.#args, ...more], {
       env: { ...process.env, ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -241,7 +241,7 @@ withMounts('a replica whose log disk is full waits, and goes on when the disk gr
   const lab = await cramped(t, 'b', 20);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await b.marsadm(['pause-replay', R]);
-  const stuck = b.waitLink(`resource-${R}/actual-b/msg-fetch`, (v) => v !== undefined);
+  const stuck = waitMessage(b, 'fetch', 'log-space-full');
   await fill(a, 8000, 'more');
   await stuck;
   await tool('mount', '-o', 'remount,size=200m', b.dir);
