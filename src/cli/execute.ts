@@ -60,9 +60,17 @@ export async function execute(ex: Executor, first: Step): Promise<Done> {
 function act(ex: Executor, step: Step): Plan {
   const plan = step(ex.tree.snapshot());
   for (const text of plan.warnings) ex.warn(text);
-  if (Object.keys(plan.writes).length > 0) ex.tree.write(plan.writes);
+  const { weak, normal } = splitWrites(plan);
+  if (Object.keys(normal).length > 0) ex.tree.write(normal);
+  if (Object.keys(weak).length > 0) ex.tree.write(weak, { weak: true });
   for (const name of plan.removeFiles) ex.removeFile(name);
   return plan;
+}
+
+function splitWrites(plan: Plan): { readonly weak: Changes; readonly normal: Changes } {
+  const part = (weak: boolean): Changes =>
+    Object.fromEntries(Object.entries(plan.writes).filter(([key]) => plan.weak.includes(key) === weak));
+  return { weak: part(true), normal: part(false) };
 }
 
 /** Wait for the plan's conditions; on timeout take back what the plan says. */

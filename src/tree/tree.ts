@@ -6,7 +6,9 @@
  * marsadm), each with its own picture in memory. All writing happens under the lock
  * of disk.ts: the writer first looks at the keys it touches, so nobody's newer
  * version is lost, then writes with one fresh stamp, bigger than every stamp of
- * these keys and than the high-water mark of the host.
+ * these keys and than the high-water mark of the host. A weak write takes the least
+ * stamp bigger than those of its keys: it loses against all that happened elsewhere
+ * since they were written (see WriteOptions).
  *
  * One process, the daemon, is the *guard* of the tree. What hands do to it:
  *  - a link made by hand newer than our version is adopted as a new version;
@@ -52,7 +54,7 @@ import { Disk, systemCalls, type TreeNative } from './disk.js';
 import { loadManifest, saveManifest, type Manifest } from './manifest.js';
 import { StampFile } from './stampfile.js';
 import { isNewer, Store } from './store.js';
-import { DELETED, type Changes, type Entry, type Snapshot, type Tree } from './types.js';
+import { DELETED, type Changes, type Entry, type Snapshot, type Tree, type WriteOptions } from './types.js';
 import { ChangeQueue, DirWatcher } from './watch.js';
 
 /** Something an operator should know. */
@@ -161,7 +163,7 @@ export class LinkTree implements Tree {
     return this.#store.snapshot();
   }
 
-  write(changes: Changes): bigint {
+  write(changes: Changes, options: WriteOptions = {}): bigint {
     const wishes = Object.entries(changes).map(([key, value]) => ({ key, value: value ?? DELETED }));
     for (const { key, value } of wishes) checkEntry(key, value);
     const done: Entry[] = [];
@@ -170,7 +172,8 @@ export class LinkTree implements Tree {
         for (const { key } of wishes) this.#refresh(key, done);
         const missing = wishes.filter(({ key, value }) => (this.#store.raw(key)?.value ?? DELETED) !== value);
         if (missing.length === 0) return this.#newest(wishes.map((w) => w.key));
-        const stamp = this.#freshStamp(missing.map((w) => w.key));
+        const touched = missing.map((w) => w.key);
+        const stamp = options.weak ? this.#weakStamp(touched) : this.#freshStamp(touched);
         for (const { key, value } of missing) this.#put({ key, value, stamp }, done);
         this.#settle(missing.map((w) => ({ ...w, stamp })));
         return stamp;
@@ -370,6 +373,11 @@ export class LinkTree implements Tree {
     const stamp = this.clock.tick();
     this.#marks.store(stamp);
     return stamp;
+  }
+
+  #weakStamp(touched: readonly string[]): bigint {
+    const newest = this.#newest(touched);
+    return newest === 0n ? this.#freshStamp(touched) : newest + 1n;
   }
 
   #newest(of: readonly string[]): bigint {

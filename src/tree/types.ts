@@ -34,6 +34,18 @@ export interface Snapshot {
 /** What a write wants: key to value; `null` deletes (leaves a tombstone). */
 export type Changes = Readonly<Record<string, string | null>>;
 
+/** How a write is stamped. */
+export interface WriteOptions {
+  /**
+   * Give the keys the least stamp that is newer than what they hold, instead of a
+   * fresh one. Such a write replaces what this host knows, and loses against
+   * everything else that was written since, even before this write. It is for
+   * wishes that only take back (`secondary`): a wish somebody made on the other side
+   * of a cut link shall win over them. Keys that hold nothing get a fresh stamp.
+   */
+  readonly weak?: boolean;
+}
+
 /** The tree on disk, open in this process. */
 export interface Tree {
   /** MARS_DIR */
@@ -46,7 +58,7 @@ export interface Tree {
    * already has the wished value is left alone. Returns the stamp, or the
    * newest stamp involved if nothing had to change.
    */
-  write(changes: Changes): bigint;
+  write(changes: Changes, options?: WriteOptions): bigint;
   /** Adopt what is newer than ours; returns what was adopted. */
   merge(entries: readonly Entry[]): readonly Entry[];
   /**

@@ -182,7 +182,10 @@ function forced(sit: Situation, s: Scope): Plan {
   return { ...first, warnings };
 }
 
-/** Nobody shall be primary. Needed only before taking a resource apart. */
+/**
+ * Nobody shall be primary. Needed only before taking a resource apart. The wish is
+ * weak: whoever was made primary on the other side of a cut link stays primary.
+ */
 export function planSecondary(sit: Situation, r: string): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
@@ -197,6 +200,7 @@ export function planSecondary(sit: Situation, r: string): Plan {
         ? []
         : [`This takes the role from ${old}; for a handover use \`marsadm primary\` alone.`],
     writes: { [keys.primary(r)]: NONE, [keys.lastPrimary(r)]: old },
+    weak: [keys.primary(r)],
     waitFor: wait ? [flagIs(r, old, 'is-primary', false, sit.me)] : [],
   });
 }

@@ -9,7 +9,7 @@
  */
 import { MarsError } from '../../errors.js';
 import { formatPosition, keys, parseCount, SWITCHES } from '../../tree/catalogue.js';
-import type { Changes, Snapshot } from '../../tree/types.js';
+import { NONE, type Changes, type Snapshot } from '../../tree/types.js';
 import {
   actsize,
   at,
@@ -195,8 +195,9 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
   return plan(`${sit.me} lets go of resource ${r}`, {
     writes: {
       ...switches(r, sit.me, false),
-      ...(designated(s) === sit.me && { [keys.primary(r)]: '(none)' }),
+      ...(designated(s) === sit.me && { [keys.primary(r)]: NONE }),
     },
+    weak: [keys.primary(r)],
     waitFor: wait ? [flagIs(r, sit.me, 'is-attached', false, sit.me)] : [],
     next: second,
   });

@@ -30,8 +30,10 @@ export interface Plan {
   readonly message: string;
   /** said before anything is done */
   readonly warnings: readonly string[];
-  /** one batch, one stamp */
+  /** one batch, one stamp (but for the weak ones) */
   readonly writes: Changes;
+  /** keys of `writes` that get a weak stamp, written last: see WriteOptions of the tree */
+  readonly weak: readonly string[];
   readonly waitFor: readonly Condition[];
   /** regular files of the state directory that are of no use any more (relative names) */
   readonly removeFiles: readonly string[];
@@ -55,7 +57,7 @@ export interface Situation {
 
 /** A plan with the parts given; the rest is empty. */
 export function plan(message: string, parts: Partial<Omit<Plan, 'message'>> = {}): Plan {
-  return { message, warnings: [], writes: {}, waitFor: [], removeFiles: [], ...parts };
+  return { message, warnings: [], writes: {}, weak: [], waitFor: [], removeFiles: [], ...parts };
 }
 
 export const met: Verdict = { state: 'met' };

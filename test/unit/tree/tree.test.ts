@@ -75,6 +75,24 @@ test('writing what is already there changes nothing and returns the old stamp', 
   t.is(tree.snapshot().raw(keys.userspace('absent')), undefined, 'no tombstone from nothing');
 });
 
+test('a weak write replaces what is here and loses against everything written since', (t) => {
+  const { tree } = testTree(t, temporaryDir(t));
+  const old = tree.write({ [K]: 'old', [keys.userspace('other')]: 'x' });
+  const weak = tree.write({ [K]: 'taken back' }, { weak: true });
+  t.is(weak, old + 1n);
+  t.is(tree.snapshot().value(K), 'taken back');
+  // Somebody wrote the key between the two, behind a cut link.
+  t.is(tree.merge([{ key: K, value: 'elsewhere', stamp: old + 1000n }]).length, 1);
+  t.is(tree.snapshot().value(K), 'elsewhere');
+  t.true(tree.write({ [K]: 'again' }) > old + 1000n);
+});
+
+test('a weak write to a key that holds nothing is stamped like any other', (t) => {
+  const { tree } = testTree(t, temporaryDir(t));
+  const before = tree.write({ [keys.userspace('other')]: 'x' });
+  t.true(tree.write({ [K]: 'new' }, { weak: true }) > before);
+});
+
 test('snapshots do not change', (t) => {
   const { tree } = testTree(t, temporaryDir(t));
   tree.write({ [K]: '1' });
