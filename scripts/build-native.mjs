@@ -7,6 +7,7 @@
  * builds what is out of date. Never cleans: build/ is shared with other parts.
  * Takes Node's headers from beside the running node when they are installed
  * there (distribution packages, version managers), else node-gyp fetches them.
+ * Where there is no Python for node-gyp, build-plain.mjs does the same.
  */
 import { createHash } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
@@ -15,6 +16,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildPlain } from './build-plain.mjs';
 import { nativeSources } from './native-sources.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -40,7 +42,21 @@ function configuration() {
   return hash.digest('hex');
 }
 
+/** node-gyp runs on Python. */
+function havePython() {
+  return [process.env['PYTHON'], 'python3', 'python'].some(
+    (name) => name && spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0,
+  );
+}
+
 const args = process.argv.slice(2);
+if (!havePython() && !args.includes('--debug')) {
+  await buildPlain(root).catch((error) => {
+    console.error(error.stderr ?? error);
+    process.exit(1);
+  });
+  process.exit(0);
+}
 const targets = args.filter((arg) => !arg.startsWith('-'));
 const wanted = configuration();
 const found = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : '';
