@@ -17,7 +17,7 @@ import { asMarsError, type ReasonCode } from '../errors.js';
 import { forksOf, historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
 import { decide, prevOf, stepBack, type Goal, type LocalLog, type ResourceView } from '../strategy/resource.js';
 import { deletableLogs } from '../strategy/retention.js';
-import { formatPosition, formatVersion, keys, parseCount, parsePosition } from '../tree/catalogue.js';
+import { formatPosition, formatVersion, keys, parseCount, parsePosition, parseVersion } from '../tree/catalogue.js';
 import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
@@ -626,8 +626,12 @@ export class Resource {
   #version(at: Point): Changes {
     const log = this.store.get(at);
     if (!log || at.digest === '' || at.pos === 0n) return {};
+    const key = keys.version(this.name, at.number, this.#ctx.host);
+    const told = parseVersion(this.#value(key) ?? '');
+    // Recovery begins behind what this host knew before: should it end there too, the difference was lost.
+    if (told && sameLog(told, at) && told.pos > at.pos) return {};
     const prev = prevOf(log.ident);
-    return { [keys.version(this.name, at.number, this.#ctx.host)]: formatVersion(prev ? { ...at, prev } : at) };
+    return { [key]: formatVersion(prev ? { ...at, prev } : at) };
   }
 }
 

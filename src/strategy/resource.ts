@@ -197,7 +197,8 @@ function obstacleToOpen(v: ResourceView): string | undefined {
     if (host === me) continue;
     if (!continuing && snap.value(keys.actual(resource, host, 'is-primary')) === '1') return 'old-primary-active';
     const relation = relate(mine, historyOf(snap, resource, host));
-    if (relation.kind === 'behind') return v.connected.has(host) ? 'fetching' : 'peer-is-ahead';
+    const more = v.applied !== undefined && holds(v, host, v.applied) > v.applied.pos;
+    if (more || relation.kind === 'behind') return v.connected.has(host) ? 'fetching' : 'peer-is-ahead';
     if (relation.kind === 'fork' && !continuing) return 'split-brain';
   }
   return undefined;
@@ -315,10 +316,7 @@ function fetchGoal(v: ResourceView): FetchGoal | undefined {
 }
 
 function someoneAhead(v: ResourceView, ref: LogRef, have: bigint): boolean {
-  return members(v.snap, v.resource).some((h) => {
-    const known = h === v.me ? undefined : at(historyOf(v.snap, v.resource, h), ref.number);
-    return known !== undefined && sameLog(known.point, ref) && known.point.pos > have;
-  });
+  return members(v.snap, v.resource).some((h) => h !== v.me && holds(v, h, ref) > have);
 }
 
 /**

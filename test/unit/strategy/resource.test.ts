@@ -124,6 +124,8 @@ test('what a primary has told of and lost since counts as lost, not as its histo
   const values = { ...base('a'), ...version('a', told), ...version('b', told) };
   t.like(decide(view('a', values, rest)), { mode: 'follow', why: 'fetching', fetch: { from: 8192n, sources: ['b'] } });
   const nobody = { ...values, ...version('b', left) };
+  const fetched = { ...nobody, [keys.actual(R, 'b', 'fetch-pos')]: 'log-000000001-a,12288' };
+  t.like(decide(view('a', fetched, rest)), { mode: 'follow', why: 'fetching', fetch: { from: 8192n, sources: ['b'] } });
   t.like(decide(view('a', nobody, rest)), { mode: 'follow', why: 'log-missing' });
   const gone = { ...base('a'), ...version('a', told), ...version('a', at(2, 'a', 4096), told) };
   t.like(decide(view('a', gone, { logs: [local(at(2, 'a', 4096), told)], applied: left })), {
