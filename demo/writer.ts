@@ -32,7 +32,9 @@ export class Writer {
     regions: readonly Region[],
     private readonly random: (below: number) => number = (below) => randomInt(below),
   ) {
-    this.#blocks = regions.flatMap((r) => Array.from({ length: r.length / BLOCK }, (_, i) => r.at + i * BLOCK));
+    this.#blocks = regions.flatMap((r) =>
+      Array.from({ length: r.length / BLOCK }, (_, i) => r.at + i * BLOCK),
+    );
   }
 
   /** Open the device and write until `stop`, or until the device is gone. */

@@ -40,7 +40,10 @@ export class CommandError extends Error {
 /** Run a program to its end. */
 export function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
@@ -111,7 +114,9 @@ export class LabNode {
       };
       createInterface(child.stdout).on('line', said);
       createInterface(child.stderr).on('line', said);
-      void this.#exited.then((code) => reject(new Error(`marsd of ${this.name} exited with ${code}:\n${this.log}`)));
+      void this.#exited.then((code) =>
+        reject(new Error(`marsd of ${this.name} exited with ${code}:\n${this.log}`)),
+      );
     });
   }
 
@@ -208,7 +213,8 @@ export class Lab {
   static async create(names: readonly string[], daemonArgs: readonly string[] = []): Promise<Lab> {
     const dir = mkdtempSync(path.join(tmpdir(), 'mars-'));
     const nodes: LabNode[] = [];
-    for (const name of names) nodes.push(new LabNode(name, path.join(dir, name), await freePort(), daemonArgs));
+    for (const name of names)
+      nodes.push(new LabNode(name, path.join(dir, name), await freePort(), daemonArgs));
     return new Lab(dir, nodes);
   }
 

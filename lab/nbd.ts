@@ -102,7 +102,13 @@ export class NbdClient {
     this.#socket.destroy();
   }
 
-  #request(command: keyof typeof COMMAND, offset: number, length: number, flags = 0, data?: Buffer): Promise<Buffer> {
+  #request(
+    command: keyof typeof COMMAND,
+    offset: number,
+    length: number,
+    flags = 0,
+    data?: Buffer,
+  ): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) {
         reject(new Error('NBD connection closed'));

@@ -44,7 +44,11 @@ function appears(file: string): Promise<void> {
 }
 
 /** ext4 on the device of a node, mounted; returns where, and how to unmount. */
-async function mountDevice(t: ExecutionContext, lab: Lab, node: LabNode): Promise<{ dir: string; unmount: () => Promise<void> }> {
+async function mountDevice(
+  t: ExecutionContext,
+  lab: Lab,
+  node: LabNode,
+): Promise<{ dir: string; unmount: () => Promise<void> }> {
   const file = path.join(lab.dir, 'fuse', 'nbd');
   await fuse(t, node.device(R), file);
   const loop = (await tool('losetup', '-f', '--show', '--direct-io=on', file)).trim();

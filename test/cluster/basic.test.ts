@@ -22,7 +22,9 @@ test('what was there before joining arrives by sync, what comes meanwhile by log
   const device = await a.open(R);
   for (let i = 0; i < 256; i++) await device.write(i * BLOCK, block(`before ${i}`));
   await device.flush();
-  const joined = b.marsadm(['join-resource', R, image(lab, b)]).then(() => b.marsadm(['wait-resource', R, 'uptodate']));
+  const joined = b
+    .marsadm(['join-resource', R, image(lab, b)])
+    .then(() => b.marsadm(['wait-resource', R, 'uptodate']));
   for (let i = 0; i < 256; i++) await device.write(i * 3 * BLOCK, block(`meanwhile ${i}`));
   await device.flush();
   await joined;

@@ -54,45 +54,51 @@ test.serial('a disk that is smaller than the resource is refused when joining', 
   await compareImages(t, lab, lab.node('a'));
 });
 
-test.serial('a disk that has shrunk or vanished is not attached; it is when it has its size again', async (t) => {
-  const lab = await makeLab(t);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await onDevice(a, (d) => d.write(0, block('one')));
-  await b.marsadm(['wait-resource', R, 'uptodate']);
-  await b.stop();
-  truncateSync(image(lab, b), SIZE / 2);
-  await b.start();
-  await waitMessage(b, 'error', 'device-too-small');
-  t.is(b.link(`resource-${R}/actual-b/is-attached`), '0');
-  await onDevice(a, (d) => d.write(BLOCK, block('two')));
-  t.is(b.link(`resource-${R}/actual-b/is-replaying`), '0');
+test.serial(
+  'a disk that has shrunk or vanished is not attached; it is when it has its size again',
+  async (t) => {
+    const lab = await makeLab(t);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    await onDevice(a, (d) => d.write(0, block('one')));
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await b.stop();
+    truncateSync(image(lab, b), SIZE / 2);
+    await b.start();
+    await waitMessage(b, 'error', 'device-too-small');
+    t.is(b.link(`resource-${R}/actual-b/is-attached`), '0');
+    await onDevice(a, (d) => d.write(BLOCK, block('two')));
+    t.is(b.link(`resource-${R}/actual-b/is-replaying`), '0');
 
-  await b.stop();
-  await tool('mv', image(lab, b), `${image(lab, b)}.away`);
-  await b.start();
-  await waitMessage(b, 'error', 'device-missing');
-  await tool('mv', `${image(lab, b)}.away`, image(lab, b));
+    await b.stop();
+    await tool('mv', image(lab, b), `${image(lab, b)}.away`);
+    await b.start();
+    await waitMessage(b, 'error', 'device-missing');
+    await tool('mv', `${image(lab, b)}.away`, image(lab, b));
 
-  truncateSync(image(lab, b), SIZE);
-  await b.marsadm(['invalidate', R]);
-  await b.marsadm(['wait-resource', R, 'uptodate']);
-  await waitQuiet(b, 'error');
-  await compareImages(t, lab, a);
-});
+    truncateSync(image(lab, b), SIZE);
+    await b.marsadm(['invalidate', R]);
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await waitQuiet(b, 'error');
+    await compareImages(t, lab, a);
+  },
+);
 
-test.serial('a primary whose disk has shrunk does not open it, and does when it has its size again', async (t) => {
-  const lab = await makeLab(t, { nodes: ['a'] });
-  const a = lab.node('a');
-  await onDevice(a, (d) => d.write(0, block('kept')));
-  await a.stop();
-  truncateSync(image(lab, a), SIZE / 2);
-  await a.start();
-  await waitMessage(a, 'error', 'device-too-small');
-  t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
-  truncateSync(image(lab, a), SIZE);
-  await a.marsadm(['wait-resource', R, 'is-primary']);
-  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'kept');
-});
+test.serial(
+  'a primary whose disk has shrunk does not open it, and does when it has its size again',
+  async (t) => {
+    const lab = await makeLab(t, { nodes: ['a'] });
+    const a = lab.node('a');
+    await onDevice(a, (d) => d.write(0, block('kept')));
+    await a.stop();
+    truncateSync(image(lab, a), SIZE / 2);
+    await a.start();
+    await waitMessage(a, 'error', 'device-too-small');
+    t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
+    truncateSync(image(lab, a), SIZE);
+    await a.marsadm(['wait-resource', R, 'is-primary']);
+    t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'kept');
+  },
+);
 
 test.serial('a disk in use by another process is waited for', async (t) => {
   const lab = await makeLab(t);
@@ -129,7 +135,9 @@ test.serial('one file serves one resource only, by whatever name it is given', a
   await a.start();
   if (outcome.code === 0) {
     await a.marsadm(['wait-resource', `${R},second`, 'is-attached', '--timeout', '0'], 'any');
-    const busy = [R, 'second'].map((r) => a.waitLink(`resource-${r}/actual-a/msg-error`, (v) => / device-busy$/.test(v ?? '')));
+    const busy = [R, 'second'].map((r) =>
+      a.waitLink(`resource-${r}/actual-a/msg-error`, (v) => / device-busy$/.test(v ?? '')),
+    );
     await Promise.race(busy);
     const attached = [R, 'second'].filter((r) => a.link(`resource-${r}/actual-a/is-attached`) === '1');
     t.true(attached.length <= 1, attached.join());
@@ -156,23 +164,26 @@ withMounts('a state directory that cannot be written is refused, and nothing is 
   t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'kept');
 });
 
-withMounts('a state directory that becomes read-only under a replica stops it; it goes on when it may', async (t) => {
-  const lab = await makeLab(t);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await onDevice(a, (d) => d.write(0, block('one')));
-  await b.marsadm(['wait-resource', R, 'uptodate']);
-  await mount(t, b.dir, '--bind', b.dir);
-  const complained = b.says(/tree-not-writable|EROFS|read-only/i);
-  await tool('mount', '-o', 'remount,ro,bind', b.dir);
-  await onDevice(a, async (d) => {
-    for (let i = 0; i < 64; i++) await d.write(i * BLOCK, block(`two ${i}`));
-    await d.flush();
-  });
-  await complained;
-  await tool('umount', b.dir);
-  await b.marsadm(['wait-resource', R, 'uptodate']);
-  await compareImages(t, lab, a);
-});
+withMounts(
+  'a state directory that becomes read-only under a replica stops it; it goes on when it may',
+  async (t) => {
+    const lab = await makeLab(t);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    await onDevice(a, (d) => d.write(0, block('one')));
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await mount(t, b.dir, '--bind', b.dir);
+    const complained = b.says(/tree-not-writable|EROFS|read-only/i);
+    await tool('mount', '-o', 'remount,ro,bind', b.dir);
+    await onDevice(a, async (d) => {
+      for (let i = 0; i < 64; i++) await d.write(i * BLOCK, block(`two ${i}`));
+      await d.flush();
+    });
+    await complained;
+    await tool('umount', b.dir);
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await compareImages(t, lab, a);
+  },
+);
 
 /** A cluster whose node `who` has its state directory on a small file system. */
 const cramped = (t: ExecutionContext, who: string, megabytes: number): Promise<Lab> =>
@@ -197,20 +208,23 @@ async function fill(node: LabNode, blocks: number, word: string): Promise<void> 
   });
 }
 
-withMounts('a full log disk makes writers wait; they go on when a replica has caught up and logs go', async (t) => {
-  const lab = await cramped(t, 'a', 32);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await b.marsadm(['pause-fetch', R]);
-  const full = a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'log-space-full');
-  let done = false;
-  const writing = fill(a, 12_000, 'full').then(() => (done = true));
-  await full;
-  t.false(done);
-  await b.marsadm(['resume-fetch', R]);
-  await writing;
-  await a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'ok' || v === 'log-space-low');
-  await compareImages(t, lab, a);
-});
+withMounts(
+  'a full log disk makes writers wait; they go on when a replica has caught up and logs go',
+  async (t) => {
+    const lab = await cramped(t, 'a', 32);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    await b.marsadm(['pause-fetch', R]);
+    const full = a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'log-space-full');
+    let done = false;
+    const writing = fill(a, 12_000, 'full').then(() => (done = true));
+    await full;
+    t.false(done);
+    await b.marsadm(['resume-fetch', R]);
+    await writing;
+    await a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'ok' || v === 'log-space-low');
+    await compareImages(t, lab, a);
+  },
+);
 
 withMounts('a full log disk survives kill -9, and writers go on when the disk grows', async (t) => {
   const lab = await cramped(t, 'a', 24);
@@ -222,7 +236,9 @@ withMounts('a full log disk survives kill -9, and writers go on when the disk gr
   });
   const device = await a.open(R);
   const full = a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'log-space-full');
-  const writes = Array.from({ length: 12_000 }, (_, i) => device.write((1 + (i % 4000)) * BLOCK, block(`x ${i}`)));
+  const writes = Array.from({ length: 12_000 }, (_, i) =>
+    device.write((1 + (i % 4000)) * BLOCK, block(`x ${i}`)),
+  );
   const ended = Promise.allSettled(writes);
   await full;
   await a.kill();

@@ -36,7 +36,9 @@ async function killPrimary(node: LabNode, writer: Writer): Promise<void> {
 
 async function endEqual(t: ExecutionContext, lab: Lab, primary: LabNode, writer: Writer): Promise<void> {
   await writer.stop();
-  t.log(`${writer.writes} writes, ${writer.flushes} flushes, ${await writer.verify(primary.device(R))} blocks`);
+  t.log(
+    `${writer.writes} writes, ${writer.flushes} flushes, ${await writer.verify(primary.device(R))} blocks`,
+  );
   await compareImages(t, lab, primary);
 }
 
@@ -101,31 +103,34 @@ async function noise(file: string, size: number, random: Random): Promise<void> 
 }
 
 for (const victim of ['a', 'b'] as const) {
-  test.serial(`the ${victim === 'a' ? 'source' : 'target'} of a full sync is killed again and again`, async (t) => {
-    const random = seeded(t);
-    const size = 160 << 20;
-    const lab = await noisyLab(t, size, random);
-    const [a, b] = [lab.node('a'), lab.node('b')];
-    const writer = newWriter(random);
-    await writer.start(a.device(R));
-    await b.marsadm(['join-resource', R, image(lab, b), '--no-wait']);
-    for (let round = 0; round < ROUNDS; round++) {
-      const done = BigInt(b.link(`resource-${R}/syncstatus-b`) ?? '0');
-      if (done >= BigInt(size)) break;
-      await b.waitLink(`resource-${R}/actual-b/is-syncing`, (v) => v === '1');
-      await more(writer, random(100));
-      if (victim === 'a') {
-        await killPrimary(a, writer);
-        await writer.start(a.device(R));
-      } else {
-        await b.kill();
-        await more(writer, random(300));
-        await b.start();
+  test.serial(
+    `the ${victim === 'a' ? 'source' : 'target'} of a full sync is killed again and again`,
+    async (t) => {
+      const random = seeded(t);
+      const size = 160 << 20;
+      const lab = await noisyLab(t, size, random);
+      const [a, b] = [lab.node('a'), lab.node('b')];
+      const writer = newWriter(random);
+      await writer.start(a.device(R));
+      await b.marsadm(['join-resource', R, image(lab, b), '--no-wait']);
+      for (let round = 0; round < ROUNDS; round++) {
+        const done = BigInt(b.link(`resource-${R}/syncstatus-b`) ?? '0');
+        if (done >= BigInt(size)) break;
+        await b.waitLink(`resource-${R}/actual-b/is-syncing`, (v) => v === '1');
+        await more(writer, random(100));
+        if (victim === 'a') {
+          await killPrimary(a, writer);
+          await writer.start(a.device(R));
+        } else {
+          await b.kill();
+          await more(writer, random(300));
+          await b.start();
+        }
       }
-    }
-    await b.marsadm(['wait-resource', R, 'is-consistent']);
-    await endEqual(t, lab, a, writer);
-  });
+      await b.marsadm(['wait-resource', R, 'is-consistent']);
+      await endEqual(t, lab, a, writer);
+    },
+  );
 }
 
 /** A cluster of two; a has a resource full of noise, b an empty disk. */

@@ -144,30 +144,36 @@ async function damagedPrimary(t: ExecutionContext, followed: boolean): Promise<L
   return lab;
 }
 
-test.serial('a killed primary whose log is damaged gets it back from a replica before it opens', async (t) => {
-  const lab = await damagedPrimary(t, true);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await a.start();
-  await a.marsadm(['wait-resource', R, 'is-primary']);
-  await onDevice(a, async (d) => {
-    for (let i = 0; i < 64; i++) t.is(textOf(await d.read(i * BLOCK, BLOCK)), `flushed ${i}`);
-  });
-  await b.marsadm(['resume-replay', R]);
-  await compareImages(t, lab, a);
-});
+test.serial(
+  'a killed primary whose log is damaged gets it back from a replica before it opens',
+  async (t) => {
+    const lab = await damagedPrimary(t, true);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    await a.start();
+    await a.marsadm(['wait-resource', R, 'is-primary']);
+    await onDevice(a, async (d) => {
+      for (let i = 0; i < 64; i++) t.is(textOf(await d.read(i * BLOCK, BLOCK)), `flushed ${i}`);
+    });
+    await b.marsadm(['resume-replay', R]);
+    await compareImages(t, lab, a);
+  },
+);
 
-test.serial('a killed primary whose log is damaged, and nobody has the rest, says so and does not open', async (t) => {
-  const lab = await damagedPrimary(t, false);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await a.start();
-  await a.waitLink(`resource-${R}/actual-a/replay-code`, (v) => v === 'log-missing');
-  t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
-  // what b has is a past state: whoever accepts the loss takes it
-  await b.marsadm(['disconnect', R]);
-  await b.marsadm(['primary', '--force', R]);
-  await b.marsadm(['connect', R]);
-  await a.marsadm(['wait-cluster']);
-  await a.marsadm(['invalidate', R]);
-  await a.marsadm(['wait-resource', R, 'uptodate']);
-  await compareImages(t, lab, b);
-});
+test.serial(
+  'a killed primary whose log is damaged, and nobody has the rest, says so and does not open',
+  async (t) => {
+    const lab = await damagedPrimary(t, false);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    await a.start();
+    await a.waitLink(`resource-${R}/actual-a/replay-code`, (v) => v === 'log-missing');
+    t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
+    // what b has is a past state: whoever accepts the loss takes it
+    await b.marsadm(['disconnect', R]);
+    await b.marsadm(['primary', '--force', R]);
+    await b.marsadm(['connect', R]);
+    await a.marsadm(['wait-cluster']);
+    await a.marsadm(['invalidate', R]);
+    await a.marsadm(['wait-resource', R, 'uptodate']);
+    await compareImages(t, lab, b);
+  },
+);

@@ -3,7 +3,19 @@
 import { truncateSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
-import { block, BLOCK, compareImages, image, makeDisk, makeLab, onDevice, R, refused, sum, textOf } from './support.js';
+import {
+  block,
+  BLOCK,
+  compareImages,
+  image,
+  makeDisk,
+  makeLab,
+  onDevice,
+  R,
+  refused,
+  sum,
+  textOf,
+} from './support.js';
 
 test.serial('a node that was away during deletions brings nothing back', async (t) => {
   const lab = await makeLab(t, { nodes: ['a', 'b', 'c'], resource: false });
@@ -99,7 +111,7 @@ test.serial('a resource grows with its disks, and the replica follows', async (t
   await refused(t, a, ['resize', R, `${4 << 20}`], 3, 'size-shrinks');
   await a.marsadm(['resize', R]);
   t.is(a.link(`resource-${R}/size`), `${grown}`);
-  await a.marsadm(['log-rotate', R]);
+  t.is(a.link(`resource-${R}/actual-a/device-size`), `${grown}`);
   await onDevice(a, async (d) => {
     t.is(d.size, grown);
     await d.write(grown - BLOCK, block('at the new end'));

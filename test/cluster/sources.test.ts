@@ -18,7 +18,10 @@ test.serial('a replica that is cut off from the primary follows by way of the ot
   await a.marsadm(['log-rotate', R]);
   await device.write(100 * BLOCK, block('in the next log'));
   await device.close();
-  await c.waitLink(`resource-${R}/replay-c`, (v) => Number(/^log-0+2-a,(\d+)/.exec(v ?? '')?.[1] ?? 0) > BLOCK);
+  await c.waitLink(
+    `resource-${R}/replay-c`,
+    (v) => Number(/^log-0+2-a,(\d+)/.exec(v ?? '')?.[1] ?? 0) > BLOCK,
+  );
   t.is(c.link('local/peer-a') === 'connected', false);
   await lab.mend('a', 'c');
   await compareImages(t, lab, a);
@@ -42,38 +45,44 @@ test.serial('a replica goes on with the other source when the one it fetches fro
   await compareImages(t, lab, a);
 });
 
-test.serial('the primary is lost for good; the most advanced replica takes over, the other follows, the old one comes back', async (t) => {
-  const lab = await makeLab(t, three);
-  const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
-  await c.marsadm(['pause-fetch', R]);
-  await onDevice(a, (d) => d.write(0, block('b has it, c has not')));
-  await b.marsadm(['wait-resource', R, 'uptodate']);
-  await a.kill();
-  await b.marsadm(['disconnect', R]);
-  await b.marsadm(['primary', '--force', R]);
-  await b.marsadm(['connect', R]);
-  await onDevice(b, (d) => d.write(BLOCK, block('by b')));
-  await c.marsadm(['resume-fetch', R]);
-  await b.marsadm(['wait-cluster', R, '--timeout', '0'], 'any');
-  await c.waitLink(`resource-${R}/replay-c`, (v) => v?.startsWith('log-000000002-b') ?? false);
-  await a.start();
-  await a.marsadm(['wait-resource', R, 'uptodate']);
-  t.is(a.link(`resource-${R}/actual-a/split-brain`), undefined);
-  await compareImages(t, lab, b);
-  t.truthy(image(lab, a));
-});
+test.serial(
+  'the primary is lost for good; the most advanced replica takes over, the other follows, the old one comes back',
+  async (t) => {
+    const lab = await makeLab(t, three);
+    const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
+    await c.marsadm(['pause-fetch', R]);
+    await onDevice(a, (d) => d.write(0, block('b has it, c has not')));
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await a.kill();
+    await b.marsadm(['disconnect', R]);
+    await b.marsadm(['primary', '--force', R]);
+    await b.marsadm(['connect', R]);
+    await onDevice(b, (d) => d.write(BLOCK, block('by b')));
+    await c.marsadm(['resume-fetch', R]);
+    await b.marsadm(['wait-cluster', R, '--timeout', '0'], 'any');
+    await c.waitLink(`resource-${R}/replay-c`, (v) => v?.startsWith('log-000000002-b') ?? false);
+    await a.start();
+    await a.marsadm(['wait-resource', R, 'uptodate']);
+    t.is(a.link(`resource-${R}/actual-a/split-brain`), undefined);
+    await compareImages(t, lab, b);
+    t.truthy(image(lab, a));
+  },
+);
 
-test.serial('a handover while the third node is away; it follows the new primary when it returns', async (t) => {
-  const lab = await makeLab(t, three);
-  const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
-  await c.kill();
-  await onDevice(a, (d) => d.write(0, block('by a')));
-  await b.marsadm(['wait-resource', R, 'uptodate']);
-  await b.marsadm(['primary', R]);
-  await onDevice(b, (d) => d.write(BLOCK, block('by b')));
-  await a.marsadm(['wait-resource', R, 'uptodate']);
-  await a.marsadm(['primary', R]);
-  await onDevice(a, (d) => d.write(2 * BLOCK, block('by a again')));
-  await c.start();
-  await compareImages(t, lab, a);
-});
+test.serial(
+  'a handover while the third node is away; it follows the new primary when it returns',
+  async (t) => {
+    const lab = await makeLab(t, three);
+    const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
+    await c.kill();
+    await onDevice(a, (d) => d.write(0, block('by a')));
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await b.marsadm(['primary', R]);
+    await onDevice(b, (d) => d.write(BLOCK, block('by b')));
+    await a.marsadm(['wait-resource', R, 'uptodate']);
+    await a.marsadm(['primary', R]);
+    await onDevice(a, (d) => d.write(2 * BLOCK, block('by a again')));
+    await c.start();
+    await compareImages(t, lab, a);
+  },
+);

@@ -48,7 +48,8 @@ const hello = (node: LabNode, host: string, more: JsonObject = {}): JsonObject =
 });
 
 /** Resolves when the connection is over, however it ended. */
-const gone = (socket: Socket): Promise<void> => new Promise((resolve) => socket.once('close', () => resolve()));
+const gone = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => socket.once('close', () => resolve()));
 
 /** Send these bytes, return the heads that come back until the other side closes. */
 async function say(socket: tls.TLSSocket, ...bytes: Buffer[]): Promise<JsonObject[]> {
@@ -61,7 +62,8 @@ async function say(socket: tls.TLSSocket, ...bytes: Buffer[]): Promise<JsonObjec
   return heads;
 }
 
-const frame = (head: JsonObject, body = Buffer.alloc(0)): Buffer => Buffer.concat([encodeHead(head, body.length), body]);
+const frame = (head: JsonObject, body = Buffer.alloc(0)): Buffer =>
+  Buffer.concat([encodeHead(head, body.length), body]);
 
 /** The resource works from end to end. */
 async function serves(t: ExecutionContext, a: LabNode, b: LabNode, word: string): Promise<void> {
@@ -117,16 +119,27 @@ test.serial('strangers and nonsense at the port change nothing', async (t) => {
   ];
   for (const bytes of rubbish) await say(await dial(a, member), bytes);
   for (const purpose of ['log', 'sync'])
-    for (const params of [{}, { resource: '../../etc', uuid: 'x' }, { resource: R, uuid: '0'.repeat(32), number: '1', origin: 'a', from: '-1' }]) {
+    for (const params of [
+      {},
+      { resource: '../../etc', uuid: 'x' },
+      { resource: R, uuid: '0'.repeat(32), number: '1', origin: 'a', from: '-1' },
+    ]) {
       const heads = await say(await dial(a, member), frame(hello(a, 'b', { purpose, params })));
-      t.true(heads.some((h) => h['t'] === 'refused' || h['ok'] === false), `${purpose} ${JSON.stringify(params)}`);
+      t.true(
+        heads.some((h) => h['t'] === 'refused' || h['ok'] === false),
+        `${purpose} ${JSON.stringify(params)}`,
+      );
     }
   const uuid = a.link(`resource-${R}/uuid`) ?? '';
   const beyond = { resource: R, uuid, number: '1', origin: 'a', from: '999999999999' };
   const heads = await say(await dial(a, member), frame(hello(a, 'b', { purpose: 'log', params: beyond })));
   t.true(heads.some((h) => h['reason'] === 'position-beyond-end'));
   for (const bytes of rubbish)
-    await say(await dial(a, member), frame(hello(a, 'b', { purpose: 'sync', params: { resource: R, uuid } })), bytes);
+    await say(
+      await dial(a, member),
+      frame(hello(a, 'b', { purpose: 'sync', params: { resource: R, uuid } })),
+      bytes,
+    );
 
   t.true(a.running);
   await serves(t, a, b, 'after rubbish');
@@ -163,8 +176,23 @@ test.serial('tokens: wrong, used, for somebody else; the cluster is the same aft
 test.serial('hostile names are refused before anything is written', async (t) => {
   const lab = await makeLab(t, { nodes: ['a'] });
   const a = lab.node('a');
-  const names = ['../x', 'a/b', 'x'.repeat(64), 'all', 'none', 'local', '.', '..', 'a.b', 'a b', 'a\nb', 'ä', '$(id)'];
-  for (const name of names) await refused(t, a, ['create-resource', name, path.join(lab.dir, 'a.img')], 2, 'bad-name');
+  const names = [
+    '../x',
+    'a/b',
+    'x'.repeat(64),
+    'all',
+    'none',
+    'local',
+    '.',
+    '..',
+    'a.b',
+    'a b',
+    'a\nb',
+    'ä',
+    '$(id)',
+  ];
+  for (const name of names)
+    await refused(t, a, ['create-resource', name, path.join(lab.dir, 'a.img')], 2, 'bad-name');
   t.is(await a.ask('view-all-resources'), R);
   await refused(t, a, ['set-link', 'value', '../../outside'], 2, 'bad-key');
   await refused(t, a, ['set-link', '--force', 'value', 'resource-x/log-000000001-a'], 2, 'bad-key');
@@ -211,43 +239,46 @@ test.serial('links stamped a year ahead are reported, replaced, and infect nobod
   await compareImages(t, lab, a);
 });
 
-test.serial('a member whose clock is a year ahead is refused, says so, and comes back when it is right', async (t) => {
-  const lab = await makeLab(t);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await serves(t, a, b, 'before');
-  await b.stop();
-  // what the daemon of b would be with such a clock: its tree, its key, its port
-  const clock = new LamportClock({ now: () => realNow() + YEAR });
-  const tree = openTree({ dir: b.dir, host: 'b', clock, guard: true });
-  const cluster = openCluster({ tree });
-  const told = new Promise<void>((resolve) => {
-    cluster.onPeerChange(() => {
-      if (cluster.peers().some((peer) => peer.reason === 'stamp-in-future')) resolve();
+test.serial(
+  'a member whose clock is a year ahead is refused, says so, and comes back when it is right',
+  async (t) => {
+    const lab = await makeLab(t);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    await serves(t, a, b, 'before');
+    await b.stop();
+    // what the daemon of b would be with such a clock: its tree, its key, its port
+    const clock = new LamportClock({ now: () => realNow() + YEAR });
+    const tree = openTree({ dir: b.dir, host: 'b', clock, guard: true });
+    const cluster = openCluster({ tree });
+    const told = new Promise<void>((resolve) => {
+      cluster.onPeerChange(() => {
+        if (cluster.peers().some((peer) => peer.reason === 'stamp-in-future')) resolve();
+      });
     });
-  });
-  await cluster.start();
-  tree.write({ 'userspace/note': 'from the future', [`resource-${R}/primary`]: 'b' });
-  await told;
-  await a.waitLink('local/peer-b', (v) => v === 'unreachable:stamp-in-future');
-  t.is(a.link('userspace/note'), undefined);
-  t.is(a.link(`resource-${R}/primary`), 'a');
-  t.true((await onDevice(a, (d) => d.read(0, BLOCK))).length === BLOCK);
-  await cluster.close();
-  tree.close();
+    await cluster.start();
+    tree.write({ 'userspace/note': 'from the future', [`resource-${R}/primary`]: 'b' });
+    await told;
+    await a.waitLink('local/peer-b', (v) => v === 'unreachable:stamp-in-future');
+    t.is(a.link('userspace/note'), undefined);
+    t.is(a.link(`resource-${R}/primary`), 'a');
+    t.true((await onDevice(a, (d) => d.read(0, BLOCK))).length === BLOCK);
+    await cluster.close();
+    tree.close();
 
-  // the clock is right again, but what it wrote is not: somebody has to say so
-  const outcome = await b.attempt();
-  t.is(outcome.code, 1);
-  t.regex(outcome.stderr, /clock-behind/);
-  t.regex(outcome.stderr, /marsd --accept-clock/);
-  await b.start(['--accept-clock']);
-  await b.marsadm(['wait-cluster']);
-  await b.stop();
-  await b.start();
-  await b.marsadm(['wait-cluster']);
-  t.is(b.link(`resource-${R}/primary`), 'a');
-  await a.marsadm(['set-link', 'from the present', 'userspace/note']);
-  await b.waitLink('userspace/note', (v) => v === 'from the present');
-  await serves(t, a, b, 'afterwards');
-  await compareImages(t, lab, a);
-});
+    // the clock is right again, but what it wrote is not: somebody has to say so
+    const outcome = await b.attempt();
+    t.is(outcome.code, 1);
+    t.regex(outcome.stderr, /clock-behind/);
+    t.regex(outcome.stderr, /marsd --accept-clock/);
+    await b.start(['--accept-clock']);
+    await b.marsadm(['wait-cluster']);
+    await b.stop();
+    await b.start();
+    await b.marsadm(['wait-cluster']);
+    t.is(b.link(`resource-${R}/primary`), 'a');
+    await a.marsadm(['set-link', 'from the present', 'userspace/note']);
+    await b.waitLink('userspace/note', (v) => v === 'from the present');
+    await serves(t, a, b, 'afterwards');
+    await compareImages(t, lab, a);
+  },
+);

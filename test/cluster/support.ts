@@ -88,7 +88,10 @@ export async function refused(
 
 /** Wait until a node gives this reason in a message of the resource (`error`, `fetch`, `sync`, `waiting`). */
 export const waitMessage = (node: LabNode, about: string, reason: string, resource = R): Promise<void> =>
-  node.waitLink(`resource-${resource}/actual-${node.name}/msg-${about}`, (v) => v?.endsWith(` ${reason}`) ?? false);
+  node.waitLink(
+    `resource-${resource}/actual-${node.name}/msg-${about}`,
+    (v) => v?.endsWith(` ${reason}`) ?? false,
+  );
 
 /** Wait until a node says no more about it. */
 export const waitQuiet = (node: LabNode, about: string, resource = R): Promise<void> =>
@@ -119,7 +122,9 @@ export async function tool(command: string, ...args: string[]): Promise<string> 
 }
 
 export const sum = async (file: string): Promise<string> =>
-  createHash('sha256').update(await readFile(file)).digest('hex');
+  createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
 
 /** One block full of a text. */
 export function block(text: string): Buffer {

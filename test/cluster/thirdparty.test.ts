@@ -3,7 +3,18 @@
 import path from 'node:path';
 import test from 'ava';
 import { run } from '../../lab/lab.js';
-import { block, BLOCK, compareImages, image, makeDisk, makeLab, onDevice, R, textOf, tool } from './support.js';
+import {
+  block,
+  BLOCK,
+  compareImages,
+  image,
+  makeDisk,
+  makeLab,
+  onDevice,
+  R,
+  textOf,
+  tool,
+} from './support.js';
 
 const SIZE = 64 << 20;
 const uri = (socket: string, name = R): string => `nbd+unix:///${name}?socket=${socket}`;
@@ -25,15 +36,41 @@ test.serial('fio writes at the primary and verifies on the replica', async (t) =
   await tool('fio', ...job, ...served, '--io_size=48M', '--do_verify=1');
   await b.marsadm(['wait-resource', R, 'uptodate']);
   await b.marsadm(['pause-replay', R]);
-  await tool('fio', ...job, '--ioengine=psync', `--filename=${image(lab, b)}`, '--io_size=48M', '--verify_only');
+  await tool(
+    'fio',
+    ...job,
+    '--ioengine=psync',
+    `--filename=${image(lab, b)}`,
+    '--io_size=48M',
+    '--verify_only',
+  );
 
   // this check can fail
   const copy = path.join(lab.dir, 'copy.img');
   await tool('cp', image(lab, b), copy);
-  await tool('sh', '-c', `printf x | dd of=${copy} bs=1 seek=$((8 << 20)) conv=notrunc status=none; printf y | dd of=${copy} bs=1 seek=$(((24 << 20) + 5)) conv=notrunc status=none`);
+  await tool(
+    'sh',
+    '-c',
+    `printf x | dd of=${copy} bs=1 seek=$((8 << 20)) conv=notrunc status=none; printf y | dd of=${copy} bs=1 seek=$(((24 << 20) + 5)) conv=notrunc status=none`,
+  );
   for (let at = 0; at < SIZE; at += 1 << 20)
-    await tool('dd', 'if=/dev/urandom', `of=${copy}`, 'bs=512', 'count=1', `seek=${at / 512}`, 'conv=notrunc', 'status=none');
-  const outcome = await run('fio', [...job, '--ioengine=psync', `--filename=${copy}`, '--io_size=48M', '--verify_only']);
+    await tool(
+      'dd',
+      'if=/dev/urandom',
+      `of=${copy}`,
+      'bs=512',
+      'count=1',
+      `seek=${at / 512}`,
+      'conv=notrunc',
+      'status=none',
+    );
+  const outcome = await run('fio', [
+    ...job,
+    '--ioengine=psync',
+    `--filename=${copy}`,
+    '--io_size=48M',
+    '--verify_only',
+  ]);
   t.not(outcome.code, 0);
 
   await b.marsadm(['resume-replay', R]);
@@ -44,7 +81,13 @@ test.serial('nbdinfo, nbdcopy and qemu-io find an honest disk at the socket', as
   const lab = await makeLab(t, { size: SIZE });
   const [a, b] = [lab.node('a'), lab.node('b')];
   const info = JSON.parse(await tool('nbdinfo', '--json', uri(a.device(R)))) as {
-    exports: { 'export-size': number; can_flush: boolean; can_fua: boolean; can_trim: boolean; can_multi_conn: boolean }[];
+    exports: {
+      'export-size': number;
+      can_flush: boolean;
+      can_fua: boolean;
+      can_trim: boolean;
+      can_multi_conn: boolean;
+    }[];
   };
   t.like(info.exports[0], { 'export-size': SIZE, can_flush: true, can_fua: true });
   t.is((await tool('nbdinfo', '--size', uri(a.device(R), ''))).trim(), `${SIZE}`);
