@@ -65,6 +65,8 @@ export class Fetch {
   }
 
   async #fetch(goal: FetchGoal, source: string, expected: Expected, signal: AbortSignal): Promise<void> {
+    // The goal was made before a pause; what counts is what is here now.
+    const from = this.#store.get(goal.log)?.end ?? 0n;
     try {
       const stream = await this.#ctx.cluster.open(
         source,
@@ -74,7 +76,7 @@ export class Fetch {
           uuid: expected.resource,
           number: goal.log.number.toString(),
           origin: goal.log.origin,
-          from: goal.from.toString(),
+          from: from.toString(),
         },
         signal,
       );
@@ -83,7 +85,7 @@ export class Fetch {
       if (signal.aborted) onAbort();
       this.#connected = true;
       this.#changed();
-      const end = await fetchLog(stream, this.#store, goal.log, expected, () => this.#flows(source));
+      const end = await fetchLog(stream, this.#store, goal.log, from, expected, () => this.#flows(source));
       signal.removeEventListener('abort', onAbort);
       if (end.kind === 'refused' || end.kind === 'bad') this.#failed(source, end.reason, signal);
       else if (end.kind === 'ended') this.#failed(source, 'stream-broken', signal);

@@ -36,11 +36,12 @@ interface Piece {
   readonly bytes: Uint8Array;
 }
 
-/** Receive `ref` over `stream` into `store`, continuing at the store's end. */
+/** Receive `ref` over `stream` into `store`; `from` is what was asked for, the store's end. */
 export async function fetchLog(
   stream: FrameStream,
   store: LogStore,
   ref: LogRef,
+  from: bigint,
   expected: Expected,
   onProgress: (lamport: bigint) => void,
 ): Promise<FetchEnd> {
@@ -49,6 +50,8 @@ export async function fetchLog(
   try {
     const scanner = await resume(store, ref);
     if (!scanner) return { kind: 'bad', reason: 'bad-log' };
+    // The log was dropped or cut since.
+    if (scanner.received !== from) return { kind: 'bad', reason: 'bad-position' };
     const end = await receive(stream, scanner, writer, ref, expected, onProgress);
     await writer.drain();
     return end;
