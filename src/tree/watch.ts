@@ -8,6 +8,7 @@
  */
 import { watch, type FSWatcher } from 'node:fs';
 import { join } from 'node:path';
+import { parseLogName } from './catalogue.js';
 import { errnoOf } from './disk.js';
 import type { Entry } from './types.js';
 
@@ -36,7 +37,9 @@ export class DirWatcher {
   add(dir: string): void {
     if (this.#watchers.has(dir)) return;
     try {
-      const watcher = watch(join(this.#root, dir), (_event, leaf) => {
+      const watcher = watch(join(this.#root, dir), (event, leaf) => {
+        // A log that is written to tells so with every write.
+        if (event === 'change' && leaf !== null && parseLogName(leaf)) return;
         this.#onEvent(dir, leaf ?? undefined);
       });
       watcher.on('error', (error) => {
