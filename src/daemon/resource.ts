@@ -457,7 +457,7 @@ export class Resource {
       });
     }
     const rotate = asked('rotate', 'rotated');
-    if (rotate !== undefined && this.#primary?.canRotate()) this.#rotate(this.#primary, rotate);
+    if (rotate !== undefined && !this.#rotation && this.#primary?.canRotate()) this.#rotate(this.#primary, rotate);
     const remove = asked('log-delete', 'log-deleted');
     if (remove !== undefined) {
       await this.#deleteLogs();
@@ -486,7 +486,7 @@ export class Resource {
 
   #shouldRotate(primary: Primary): boolean {
     const size = primary.status()?.val['pos'] ?? 0n;
-    return (this.#rotateWanted || size >= this.#ctx.tuning.rotateAt) && primary.canRotate();
+    return (this.#rotateWanted || size >= this.#ctx.tuning.rotateAt) && !this.#rotation && primary.canRotate();
   }
 
   async #deleteLogs(): Promise<void> {
