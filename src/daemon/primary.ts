@@ -38,6 +38,8 @@ export class Primary {
   /** the log before, until the logger has let it go */
   #old: { readonly ref: LogRef; readonly slot: number } | undefined;
   #rotating = false;
+  /** bytes of the device: it grows with the disk, when a new log begins */
+  #size = 0n;
 
   private constructor(ctx: Context, resource: string, store: LogStore, ids: Ids, goal: OpenGoal) {
     this.#ctx = ctx;
@@ -74,6 +76,15 @@ export class Primary {
     return this.#log;
   }
 
+  /** Bytes of the exported device. */
+  get size(): bigint {
+    return this.#size;
+  }
+
+  #diskSize(): bigint {
+    return this.#ctx.bricks.find(`${this.#resource}/data`)?.val['size'] ?? 0n;
+  }
+
   async #startLogger(goal: OpenGoal): Promise<void> {
     const { bricks, tuning } = this.#ctx;
     const ident = this.#ident(this.#log, goal.prev);
@@ -87,6 +98,7 @@ export class Primary {
     });
     bricks.connect(this.logger, 0, `${this.#resource}/data`);
     bricks.connect(this.logger, 1, this.#brick(this.#log));
+    this.#size = this.#diskSize();
     const status = await bricks.power(this.logger, true);
     this.#store.grow(this.#log, status.val['durable'] ?? 0n, status.digest, ident);
   }
@@ -190,12 +202,14 @@ export class Primary {
       await this.#createLog(next);
       this.#ctx.bricks.connect(this.logger, slot, this.#brick(next));
       const ident = this.#ident(next, undefined);
+      const size = this.#diskSize();
       this.#ctx.bricks.set(this.logger, 'logger.rotate', { ident, value: BigInt(slot) });
       const status = await this.#ctx.bricks.wait(
         this.logger,
         (s) => s.val['durableNumber'] === next.number || s.state === 'log-write-error',
       );
       if (status.state === 'log-write-error') return;
+      this.#size = size;
       const prevLength = status.val['prevEnd'] ?? 0n;
       this.#store.grow(this.#log, prevLength, status.digest2);
       this.#store.grow(next, status.val['durable'] ?? 0n, status.digest, {

@@ -542,25 +542,34 @@ export class Resource {
     const replay = this.#replay.status();
     const forks = forksOf(tree.snapshot(), this.name, host);
     publisher.put({ ...this.#positions(logger), ...actual(this.#progressFacts(logger, replay)) });
-    publisher.now(
-      actual({
-        'is-attached': this.#attached,
-        'is-replaying': this.#replay.running,
-        'is-copying': this.#fetch.active,
-        'is-syncing': this.#sync.active,
-        'is-primary': this.#primary !== undefined,
-        'if-on': this.#primary !== undefined,
-        'open-count': this.#primary?.openCount() ?? 0,
-        'replay-code': this.#replayCode(replay),
-        state: this.#state(logger, replay),
-        'disk-error': replay?.state === 'data-write-error' ? replay.error : this.#diskError,
-        'split-brain': forks[0]?.text,
-        'msg-waiting': this.#message('waiting', this.#why === 'ok' ? undefined : this.#why),
-        'msg-error': this.#message('error', this.#problem),
-        'msg-fetch': this.#message('fetch', this.#fetch.problem),
-        'msg-sync': this.#message('sync', this.#sync.problem),
+    publisher.now({
+      ...this.#highestNumber(),
+      ...actual({
+          'is-attached': this.#attached,
+          'is-replaying': this.#replay.running,
+          'is-copying': this.#fetch.active,
+          'is-syncing': this.#sync.active,
+          'is-primary': this.#primary !== undefined,
+          'if-on': this.#primary !== undefined,
+          'open-count': this.#primary?.openCount() ?? 0,
+          'device-size': this.#primary?.size,
+          'replay-code': this.#replayCode(replay),
+          state: this.#state(logger, replay),
+          'disk-error': replay?.state === 'data-write-error' ? replay.error : this.#diskError,
+          'split-brain': forks[0]?.text,
+          'msg-waiting': this.#message('waiting', this.#why === 'ok' ? undefined : this.#why),
+          'msg-error': this.#message('error', this.#problem),
+          'msg-fetch': this.#message('fetch', this.#fetch.problem),
+          'msg-sync': this.#message('sync', this.#sync.problem),
       }),
-    );
+    });
+  }
+
+  /** Log numbers are never used again, not even by a resource of the same name that comes later. */
+  #highestNumber(): Changes {
+    const number = this.#primary?.log.number ?? 0n;
+    const noted = parseCount(this.#value(keys.maxnr(this.name))) ?? 0n;
+    return number > noted ? { [keys.maxnr(this.name)]: number.toString() } : {};
   }
 
   /** `STAMP text`: since when; the same text keeps its first stamp. */

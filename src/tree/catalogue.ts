@@ -322,7 +322,7 @@ const GRAMMAR: readonly (readonly [dir: RegExp, leaf: RegExp, fits: Grammar])[] 
   [/^resource-[^/]+\/todo-[^/]+$/, /^(?:attach|connect|allow-replay|sync)$/, bit],
   [/^resource-[^/]+\/todo-[^/]+$/, /^(?:rotate|log-delete|invalidate)$/, count],
   [/^resource-[^/]+\/actual-[^/]+$/, /^(?:is-[a-z]+|if-on)$/, bit],
-  [/^resource-[^/]+\/actual-[^/]+$/, /^(?:open-count|disk-error|lamport)$/, count],
+  [/^resource-[^/]+\/actual-[^/]+$/, /^(?:open-count|device-size|disk-error|lamport)$/, count],
   [/^resource-[^/]+\/actual-[^/]+$/, /^fetch-pos$/, position],
   [/^local$/, /^(?:address-.+|listen)$/, (v) => parseAddress(v) !== undefined],
   [/^local$/, /^(?:synced-.+|horizon)$/, count],

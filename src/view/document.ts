@@ -12,6 +12,7 @@ import {
   at,
   clusterMembers,
   designated,
+  deviceSize,
   dirty,
   fact,
   is,
@@ -77,6 +78,8 @@ export interface ReplicaStatus {
   readonly primary: boolean;
   readonly deviceOn: boolean;
   readonly openCount: number;
+  /** bytes of the exported device; 0 where there is none */
+  readonly deviceSize: number;
   readonly wishes: { attach: boolean; fetch: boolean; replay: boolean; sync: boolean };
   readonly facts: { attached: boolean; fetching: boolean; replaying: boolean; syncing: boolean };
   readonly sync: { readonly done: number; readonly rest: number; readonly size: number };
@@ -175,6 +178,7 @@ function replicaStatus(s: Scope, local: Local, now: bigint): ReplicaStatus {
     primary: is(s, 'is-primary'),
     deviceOn: is(s, 'if-on'),
     openCount: Number(openCount(s)),
+    deviceSize: Number(deviceSize(s)),
     wishes: {
       attach: wish(s, 'attach'),
       fetch: wish(s, 'connect'),

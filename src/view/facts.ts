@@ -74,6 +74,8 @@ export const fact = (s: Scope, what: string): string | undefined =>
   s.snap.value(keys.actual(s.resource, s.host, what));
 export const is = (s: Scope, what: Flag): boolean => fact(s, what) === '1';
 export const openCount = (s: Scope): bigint => count(fact(s, 'open-count'));
+/** Bytes of the device as it is exported; 0 where there is none. */
+export const deviceSize = (s: Scope): bigint => count(fact(s, 'device-size'));
 export const size = (s: Scope): bigint => count(s.snap.value(keys.size(s.resource)));
 export const actsize = (s: Scope): bigint => count(s.snap.value(keys.actsize(s.resource, s.host)));
 

@@ -13,6 +13,7 @@ import {
   at,
   clusterMembers,
   designated,
+  deviceSize,
   dirty,
   fact,
   is,
@@ -170,6 +171,7 @@ export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
   'disk-present': res('does the data device exist', (s, l) => diskPresent(s, l)),
   'device-present': isFlag('if-on', 'is the exported device there'),
   'device-opened': res('number of users of the exported device', (s) => num(openCount(s))),
+  'device-size': res('bytes of the exported device, 0 if it is not there', (s) => num(deviceSize(s))),
   'disk-size': res('bytes of the data device', (s) => num(actsize(s))),
   'resource-size': res('bytes of the resource', (s) => num(size(s))),
   'resource-possible-size': res('bytes the resource could grow to', (s) =>

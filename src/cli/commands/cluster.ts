@@ -7,9 +7,12 @@
  */
 import { networkInterfaces } from 'node:os';
 import { MarsError } from '../../errors.js';
-import { formatAddress, parseAddress } from '../../tree/catalogue.js';
+import { formatAddress, keys, parseAddress } from '../../tree/catalogue.js';
+import { clusterMembers, reach } from '../../view/facts.js';
 import type { Context } from '../context.js';
+import { waitFor } from '../execute.js';
 import { success, type Report } from '../output.js';
+import { farewell } from '../plan/conditions.js';
 import { checkLeaveCluster } from '../plan/maintenance.js';
 import { daemonRuns } from '../probe.js';
 import { arg, text, type Command, type Input } from './spec.js';
@@ -86,17 +89,32 @@ async function join(ctx: Context, input: Input): Promise<Report> {
 
 async function leave(ctx: Context): Promise<Report> {
   const tree = ctx.memberTree();
-  const situation = ctx.situation(tree.snapshot());
+  const snap = tree.snapshot();
+  const situation = ctx.situation(snap);
   checkLeaveCluster(situation);
   const preview = dry(ctx, `${ctx.host} would leave the cluster`);
   if (preview) return preview;
+  // For this host the daemon has no link: if it has one, it is another host's, which stays.
+  const own = snap.get(keys.peer(ctx.host)) === undefined;
+  const others = clusterMembers(snap).filter((h) => h !== ctx.host);
+  const reachable = others.filter((h) => situation.daemon && reach(snap, ctx.host, h).connected);
+  const executor = ctx.executor();
   const { leaveCluster } = await clusterCode();
   ctx.alone(() => leaveCluster({ dir: ctx.dir, host: ctx.host }));
-  if (!situation.daemon)
+  const away = others.filter((h) => !reachable.includes(h));
+  if (own && others.length > 0 && reachable.length === 0)
     ctx.warn(
-      `No daemon runs here to tell the others: run \`marsadm leave-cluster --host ${ctx.host}\` on another member as well.`,
+      `Nobody can be told: run \`marsadm leave-cluster --host ${ctx.host}\` on another member as well.`,
     );
-  return success(`${ctx.host} left the cluster`);
+  else if (own && away.length > 0)
+    ctx.warn(`${away.join(', ')} cannot be reached and will hear it from the others.`);
+  const conditions = own ? reachable.map((h) => farewell(h, ctx.host)) : [];
+  if (ctx.options.wait) await waitFor(executor, conditions);
+  const heard = conditions.length > 0 && ctx.options.wait ? `; ${reachable.join(', ')} heard it` : '';
+  return success(`${ctx.host} left the cluster${heard}`, {
+    told: conditions.length > 0 ? reachable : [],
+    away,
+  });
 }
 
 export const clusterCommands: readonly Command[] = [
@@ -161,7 +179,7 @@ export const clusterCommands: readonly Command[] = [
     group: 'cluster',
     summary: 'take this host out of the cluster',
     details:
-      'Refused while the host has replicas. With --host HOST a member takes out a host that is gone for good; its certificate is refused from then on.',
+      'Refused while the host has replicas. Waits until the members that can be reached have heard it; the daemon may be stopped then. With --host HOST a member takes out a host that is gone for good; its certificate is refused from then on.',
     run: leave,
   },
 ];

@@ -91,6 +91,8 @@ export const resourceCommands: readonly Command[] = [
     args: '<resource> [size]',
     group: 'resource',
     summary: 'let a resource grow, after all data devices have grown; only on the primary',
+    details:
+      'Without SIZE it grows as far as the smallest data device allows. Waits until the exported device has the new size; who has it open sees that when opening it again.',
     run: (ctx, input) => {
       const size = sizeArgument(input.args[1]);
       return ctx.perResource(arg(input, 0), (sit, resource) => planResize(sit, resource, size));

@@ -11,6 +11,7 @@ import type { Snapshot } from '../../tree/types.js';
 import {
   at,
   designated,
+  deviceSize,
   fact,
   is,
   isConsistent,
@@ -156,6 +157,28 @@ export function syncStarted(resource: string, host: string): Condition {
   };
 }
 
+/** The device shows its new size; a growing size counts from the next log on. */
+export function deviceHasSize(resource: string, host: string, bytes: bigint): Condition {
+  return {
+    name: `${host}: ${resource} device-size>=${bytes}`,
+    judge: (snap) => {
+      const s: Scope = { snap, resource, host };
+      if (deviceSize(s) >= bytes) return met;
+      const trouble = diskTrouble(s);
+      if (trouble) return trouble;
+      if (!is(s, 'is-primary'))
+        return failed(new MarsError('not-primary', `${host} is no longer primary; the size is written`));
+      return waiting(`${host}: ${resource} device-size is still ${deviceSize(s)}${stateNote(s)}`);
+    },
+  };
+}
+
+/** The named error state of the primary, if there is one. */
+function stateNote(s: Scope): string {
+  const state = fact(s, 'state');
+  return state === undefined || state === 'ok' ? '' : ` [${state}]`;
+}
+
 /** Nobody uses the exported device on any member. */
 export function unmounted(resource: string, me: string): Condition {
   return {
@@ -178,6 +201,18 @@ export function merged(peer: string, me: string, stamp: string): Condition {
       if (text !== undefined && /^\d+$/.test(text) && BigInt(text) >= BigInt(stamp)) return met;
       if (snap.get(keys.ip(peer)) === undefined) return met;
       return still(snap, me, peer, 'has not merged the latest writes of this host yet');
+    },
+  };
+}
+
+/** A member knows that this host has left: the daemon here has told it and hung up. */
+export function farewell(peer: string, me: string): Condition {
+  return {
+    name: `${peer}: knows that ${me} has left`,
+    judge: (snap) => {
+      const state = reach(snap, me, peer);
+      if (!state.connected && ['not-a-member', 'cert-not-member'].includes(state.reason ?? '')) return met;
+      return still(snap, me, peer, `has not yet heard that ${me} has left`);
     },
   };
 }

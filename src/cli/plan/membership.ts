@@ -25,7 +25,7 @@ import {
   type Scope,
 } from '../../view/facts.js';
 import { humanSize } from '../../view/format.js';
-import { becamePrimary, flagIs, syncStarted } from './conditions.js';
+import { becamePrimary, deviceHasSize, flagIs, syncStarted } from './conditions.js';
 import { plan, type Plan, type Situation } from './plan.js';
 
 /** Sizes are multiples of a page. */
@@ -253,9 +253,12 @@ export function planResize(sit: Situation, r: string, wanted: bigint | undefined
       next: `grow ${sit.snap.value(keys.data(r, smallest.host)) ?? 'the data device'} on ${smallest.host}`,
     });
   if (bytes < size(s)) throw new MarsError('size-shrinks', `${size(s)} bytes now, ${bytes} wished`);
-  if (bytes === size(s)) return plan(`resource ${r} already has ${humanSize(bytes)}`);
-  return plan(`resource ${r} grows from ${humanSize(size(s))} to ${humanSize(bytes)}`, {
+  const waitFor = sit.daemon ? [deviceHasSize(r, sit.me, bytes)] : [];
+  if (bytes === size(s)) return plan(`resource ${r} already has ${humanSize(bytes)}`, { waitFor });
+  return plan(`resource ${r} has grown from ${humanSize(size(s))} to ${humanSize(bytes)}`, {
+    warnings: sit.daemon ? [] : [DAEMON_NOTE],
     writes: { [keys.size(r)]: bytes.toString(), [keys.syncstatus(r, sit.me)]: bytes.toString() },
+    waitFor,
   });
 }
 

@@ -9,7 +9,7 @@ import { run } from '../../../src/cli/program.js';
 import { openCluster } from '../../../src/cluster/cluster.js';
 import { keys } from '../../../src/tree/catalogue.js';
 import { openLocalTree } from '../../../src/tree/tree.js';
-import { Bench, type JsonOutcome } from './support.js';
+import { Bench, CERT, type JsonOutcome } from './support.js';
 
 /** A state directory that does not exist yet, and the program on it. */
 function node(
@@ -113,4 +113,30 @@ test('leave-cluster: refused with replicas, then done, then refused as a strange
   t.is(b.value(keys.ip('hostb')), undefined);
   t.is(b.value(keys.cert('hostb')), undefined);
   t.is((await b.run('leave-cluster', '--json')).json.reason, 'not-a-member');
+});
+
+test('leave-cluster waits until the reachable members have heard it', async (t) => {
+  const b = new Bench(t, 'hostb');
+  b.daemonOn();
+  b.write({ [keys.ip('hostc')]: '127.0.0.1:7803', [keys.cert('hostc')]: CERT });
+  b.write({ [keys.peer('hosta')]: 'connected', [keys.peer('hostc')]: 'unreachable:peer-unreachable' });
+  const running = b.start('leave-cluster');
+  await running.shows('waiting: hosta: has not yet heard that hostb has left');
+  b.write({ [keys.peer('hosta')]: 'unreachable:stream-broken' });
+  await running.shows('last known: hosta is not reachable, stream-broken');
+  b.write({ [keys.peer('hosta')]: 'unreachable:not-a-member' });
+  const ran = await running.done;
+  t.is(ran.code, 0, ran.err);
+  t.is(ran.out, 'hostb left the cluster; hosta heard it\n');
+  t.regex(ran.err, /warning: hostc cannot be reached/);
+});
+
+test('leave-cluster --host takes out another host, and there is nobody to wait for', async (t) => {
+  const a = new Bench(t);
+  a.daemonOn();
+  a.write({ [keys.peer('hostb')]: 'unreachable:peer-unreachable' });
+  const ran = await a.run('leave-cluster', '--host', 'hostb', '--json');
+  t.is(ran.code, 0, ran.out);
+  t.is(ran.json.warnings, undefined);
+  t.is(a.value(keys.ip('hostb')), undefined);
 });

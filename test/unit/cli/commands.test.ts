@@ -151,10 +151,27 @@ test('resize grows to what all devices have', async (t) => {
     [keys.actsize('r1', 'hosta')]: String(20 * MIB),
     [keys.actsize('r1', 'hostb')]: String(16 * MIB + 100),
   });
-  t.is((await b.run('resize', 'r1')).out, 'resource r1 grows from 8.000 MiB to 16.000 MiB\n');
+  t.is((await b.run('resize', 'r1')).out, 'resource r1 has grown from 8.000 MiB to 16.000 MiB\n');
   t.is(b.value(keys.size('r1')), String(16 * MIB));
   t.is(b.value(keys.syncstatus('r1', 'hosta')), String(16 * MIB));
   t.is((await b.run('resize', 'r1')).code, 0);
+});
+
+test('resize waits until the device has the new size', async (t) => {
+  const b = new Bench(t);
+  b.resource();
+  b.daemonOn();
+  b.write({
+    [keys.actsize('r1', 'hosta')]: String(16 * MIB),
+    [keys.actsize('r1', 'hostb')]: String(16 * MIB),
+    [keys.actual('r1', 'hosta', 'device-size')]: String(8 * MIB),
+  });
+  const running = b.start('resize', 'r1');
+  await running.shows('hosta: r1 device-size is still 8388608');
+  b.write({ [keys.actual('r1', 'hosta', 'state')]: 'log-space-full' });
+  await running.shows('[log-space-full]');
+  b.write({ [keys.actual('r1', 'hosta', 'device-size')]: String(16 * MIB) });
+  t.is((await running.done).code, 0);
 });
 
 test('switching off waits until it has stopped', async (t) => {
