@@ -38,15 +38,15 @@ void crash_fail(const struct crash_bed *b, const char *file, int line, const cha
 		(unsigned long long)st.val[MARS_V_LOGGER_CKPT_NUMBER],
 		(unsigned long long)st.val[MARS_V_LOGGER_CKPT]);
 	if (b->fault.count)
-		fprintf(stderr, "crash: mode %u, disk %u fails %llu requests of kinds 0x%x after %llu\n",
-			b->mode, b->fault.disk, (unsigned long long)b->fault.count, b->fault.ops,
+		fprintf(stderr, "crash: mode %u, disk %u, kinds 0x%x: %llu fail after %llu\n",
+			b->mode, b->fault.disk, b->fault.ops, (unsigned long long)b->fault.count,
 			(unsigned long long)b->fault.skip);
 	else if (b->fail_alloc)
 		fprintf(stderr, "crash: mode %u, allocation %ld fails\n", b->mode, b->fail_alloc);
 	else
 		fprintf(stderr, "repeat only this: MARS_CRASH_SEQUENCE=%s MARS_CRASH_MODE=%u "
-			"MARS_CRASH_SEED=%llu MARS_CRASH_STEP=%llu\n", b->sequence, b->mode,
-			(unsigned long long)b->seed, (unsigned long long)b->step);
+			"MARS_CRASH_SEED=%llu\n", b->sequence, b->mode,
+			(unsigned long long)b->seed);
 	test_fail(file, line, "%s", what);
 }
 
@@ -70,12 +70,12 @@ void crash_first(u8 *disk)
 		disk[i] = (u8)(0xa5 ^ (i >> 9));
 }
 
-void crash_apply(const struct crash_op *op, u8 *disk)
+void crash_apply(const struct crash_op *op, u64 pos, u64 len, u8 *disk)
 {
 	if (op->op == XIO_WRITE)
-		memcpy(disk + op->pos, op->data, op->len);
+		memcpy(disk + pos, op->data + (pos - op->pos), len);
 	else
-		memset(disk + op->pos, 0, op->len);
+		memset(disk + pos, 0, len);
 }
 
 /* --- making --- */
@@ -99,6 +99,7 @@ void crash_bed_init(struct crash_bed *b, const char *sequence, unsigned int mode
 	b->seed = seed;
 	b->count = count;
 	b->sampling = 1;
+	b->max_cases = CRASH_CASES;
 	b->rnd.state = seed * 0x10001 + mode;
 	for (i = 0; i < CRASH_OPS; i++) {
 		b->op[i].data = aligned_alloc(4096, 4096);
@@ -159,6 +160,7 @@ void crash_bed_open(struct crash_bed *b)
 	crash_ident(&id, 0);
 	CHECK_EQ(mars_brick_set("lg", MARS_K_LOGGER_IDENT, 0, (char *)&id, sizeof(id), &reason), 0);
 	brick_set_value("lg", MARS_K_LOGGER_SEGMENT, LG_SEGMENT_MIN);
+	brick_set_value("lg", MARS_K_LOGGER_DURABILITY, b->mode == 3);
 }
 
 struct mars_ctl_status crash_status(void)
@@ -267,10 +269,10 @@ static void observe(struct crash_bed *b)
 	b->states |= 1u << st.state;
 	note_published(b, &st);
 	/* a slot is given up only when no recovery from the newest position needs its log */
-	CRASH_CHECK(b, st.val[MARS_V_LOGGER_OLD_SLOT] || st.state == MARS_S_LOG_WRITE_ERROR ||
-		    st.val[MARS_V_LOGGER_CKPT_NUMBER] == st.val[MARS_V_LOGGER_NUMBER] || !st.led_on);
+	if (st.led_on && st.state != MARS_S_LOG_WRITE_ERROR && !st.val[MARS_V_LOGGER_OLD_SLOT])
+		CRASH_CHECK(b, st.val[MARS_V_LOGGER_CKPT_NUMBER] == st.val[MARS_V_LOGGER_NUMBER]);
 	now = signature(b, &st);
-	if (now == b->signature || (b->only_step && b->step != b->only_step))
+	if (now == b->signature)
 		return;
 	b->signature = now;
 	if (b->sampling < 2 || !crash_random(&b->rnd, b->sampling))
@@ -371,6 +373,7 @@ static struct crash_op *begin(struct crash_bed *b, char letter)
 	op->pos = kinds[k].pos;
 	op->len = kinds[k].len;
 	op->change = op->op != XIO_FLUSH;
+	op->promise = b->mode == 3 || op->flags & XIO_FUA;
 	for (i = 0; i < op->len; i += 8) {
 		u64 tag = (u64)(b->nr_ops + 1) << 56 | (op->pos + i);
 
@@ -398,7 +401,7 @@ static void gap(struct crash_bed *b, const struct crash_op *op)
 
 	if (b->mode == 1 && op)
 		crash_until(b, !op->busy);
-	for (n = b->mode == 2 ? crash_random(&b->rnd, 24) : 0; n; n--)
+	for (n = b->mode >= 2 ? crash_random(&b->rnd, 24) : 0; n; n--)
 		if (!crash_bed_step(b))
 			break;
 }

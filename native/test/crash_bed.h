@@ -26,7 +26,8 @@
  *	I2  from any published position, data disk + records = all records from the start;
  *	    a byte written back too early or a position too far ahead breaks this
  *	    (I6, I9), and the result is thereby a prefix of the writes
- *	I3  what a completed flush or FUA promised is among the records
+ *	I3  what a completed flush or FUA promised is among the records; a write that
+ *	    became several is there as a whole or not at all
  *	I8  the chain over rotated logs never has a gap
  */
 #ifndef _MARS_CRASH_BED_H
@@ -45,6 +46,7 @@
 #define CRASH_MARKS	32
 #define CRASH_CASES	24
 #define CRASH_LETTERS	"aobufdzrc"
+#define CRASH_MODES	4
 
 /** struct crash_rnd - generator of its own, so that checks don't change the simulation */
 struct crash_rnd {
@@ -61,7 +63,9 @@ struct crash_pos {
 /** struct crash_op - one operation; times count submissions and completions */
 struct crash_op {
 	struct source_io io;
-	bool busy, change;		/* change: it becomes a record */
+	bool busy;
+	bool change;			/* it becomes a record ... */
+	bool promise;			/* ... and completes when that is durable */
 	u8 op, type;			/* XIO_*, MARS_LOG_* */
 	u32 flags;
 	u64 pos, len, submitted, completed;
@@ -75,11 +79,13 @@ struct crash_scan {
 	struct mars_log_cursor cur;
 	unsigned int nr_logs;		/* with a good header */
 	u64 end[CRASH_LOGS];
+	u64 found[CRASH_OPS];		/* bytes of each operation */
 	unsigned int nr;		/* records, in order: */
 	struct {
 		u8 op;
+		u64 pos, len;		/* all of it or a piece */
 		struct crash_pos group;	/* start of its group */
-	} rec[CRASH_OPS];
+	} rec[2 * CRASH_OPS];
 };
 
 /** struct crash_case - a crash kept for the replay brick */
@@ -104,15 +110,16 @@ struct crash_fault {
 /** struct crash_bed - one run */
 struct crash_bed {
 	const char *sequence;
-	unsigned int mode;		/* 0 all at once, 1 one by one, 2 at random times */
+	unsigned int mode;		/* 0 all at once, 1 one by one, 2 at random times,
+					 * 3 ditto, and every write promises durability */
 	u64 seed;
-	u64 step, only_step;		/* of the run; check only there, 0 = everywhere */
+	u64 step;			/* of the run, for messages */
 	bool may_fail;			/* operations may end with errors */
 	unsigned int sampling;		/* check subsets only at one moment in so many */
 	struct crash_fault fault;
-	long fail_alloc;		/* allocation to fail, counted in the logger's work; 0 = none */
-	long alloc_used;		/* ... counted so far */
-	unsigned int alloc_streak;	/* steps behind it whose first allocation fails too */
+	long fail_alloc;		/* n-th allocation of the logger's work fails; 0 = none */
+	long alloc_used;		/* counted so far */
+	unsigned int alloc_streak;	/* later steps whose first allocation fails too */
 	bool alloc_failed;
 	struct mars_brick *data, *src, *log[CRASH_LOGS];
 	unsigned int nr_logs;
@@ -125,7 +132,7 @@ struct crash_bed {
 	u64 signature;			/* of the last moment checked */
 	struct crash_rnd rnd;
 	struct crash_case kase[CRASH_CASES];
-	unsigned int nr_cases;
+	unsigned int nr_cases, max_cases;
 	struct crash_count *count;
 	char where[512];		/* what is being checked, for messages */
 };
@@ -164,8 +171,8 @@ struct mars_ctl_status crash_status(void);
 void crash_ident(struct mars_log_ident *id, unsigned int k);
 /** crash_first - what is on the device before everything */
 void crash_first(u8 *disk);
-/** crash_apply - let @op change @disk */
-void crash_apply(const struct crash_op *op, u8 *disk);
+/** crash_apply - let a piece of @op change @disk */
+void crash_apply(const struct crash_op *op, u64 pos, u64 len, u8 *disk);
 
 #define crash_until(b, cond) do {					\
 	unsigned long __n = 0;						\

@@ -169,25 +169,25 @@ static char *keep_text(const struct units *u, char *p)
 
 /* --- the scan: what a recovery finds --- */
 
-/* The operation a record belongs to; -1 = none: it was never written like that. */
+/*
+ * The operation a record belongs to; -1 = none: it was never written like that.  When
+ * memory is in pieces a write becomes several records, in rising order.
+ */
 static int find_op(const struct crash_bed *b, const struct crash_scan *s,
 		   const struct mars_log_record *r, const u8 *payload)
 {
 	u64 pos = le64_to_cpu(r->pos), len = le64_to_cpu(r->len);
-	unsigned int i, k;
+	unsigned int i;
 
 	for (i = 0; i < b->nr_ops; i++) {
 		const struct crash_op *op = &b->op[i];
+		u64 at = s->found[i];
 
-		if (!op->change || op->type != le16_to_cpu(r->type) || op->pos != pos ||
-		    op->len != len)
+		if (!op->change || op->type != le16_to_cpu(r->type) || at == op->len ||
+		    op->pos + at != pos || len > op->len - at)
 			continue;
-		if (op->op == XIO_WRITE &&
-		    memcmp(payload + le32_to_cpu(r->payload_off) + pos % 4096, op->data, len))
-			continue;
-		for (k = 0; k < s->nr && s->rec[k].op != i; k++)
-			;
-		if (k == s->nr)
+		if (op->op != XIO_WRITE ||
+		    !memcmp(payload + le32_to_cpu(r->payload_off) + pos % 4096, op->data + at, len))
 			return (int)i;
 	}
 	return -1;
@@ -199,12 +199,16 @@ static void scan_group(struct crash_bed *b, struct crash_scan *s, const struct m
 	u32 i;
 
 	for (i = 0; i < le32_to_cpu(g->nr_records); i++) {
-		int op = find_op(b, s, mars_log_record(g, i), payload);
+		const struct mars_log_record *r = mars_log_record(g, i);
+		int op = find_op(b, s, r, payload);
 
-		CRASH_CHECK(b, op >= 0 && s->nr < CRASH_OPS);
+		CRASH_CHECK(b, op >= 0 && s->nr < ARRAY_SIZE(s->rec));
 		s->rec[s->nr].op = op;
+		s->rec[s->nr].pos = le64_to_cpu(r->pos);
+		s->rec[s->nr].len = le64_to_cpu(r->len);
 		s->rec[s->nr].group.number = s->log + 1;
 		s->rec[s->nr].group.pos = s->cur.offset;
+		s->found[op] += s->rec[s->nr].len;
 		s->nr++;
 	}
 }
@@ -264,9 +268,10 @@ static void check_outcome(struct crash_bed *b, const struct crash_scan *s)
 	for (i = 0; i < b->nr_ops; i++) {
 		const struct crash_op *op = &b->op[i];
 
+		CRASH_CHECK(b, !s->found[i] || s->found[i] == op->len);
 		if (!op->completed)
 			continue;
-		if (op->change && op->flags & XIO_FUA)
+		if (op->change && op->promise)
 			CRASH_CHECK(b, at[i]);
 		/* what completed before another was submitted comes before it, or that is lost */
 		for (k = 0; k < b->nr_ops; k++) {
@@ -296,7 +301,7 @@ static void apply_records(const struct crash_bed *b, const struct crash_scan *s,
 		const struct crash_pos *g = &s->rec[k].group;
 
 		if (g->number > from.number || (g->number == from.number && g->pos >= from.pos))
-			crash_apply(&b->op[s->rec[k].op], disk);
+			crash_apply(&b->op[s->rec[k].op], s->rec[k].pos, s->rec[k].len, disk);
 	}
 }
 
@@ -444,7 +449,7 @@ void crash_check(struct crash_bed *b)
 	walk_logs(b);
 	walk_data(b);
 	b->count->moments++;
-	if (b->nr_cases < CRASH_CASES && !crash_random(&b->rnd, 3))
+	if (b->nr_cases < b->max_cases && !crash_random(&b->rnd, 3))
 		keep_case(b);
 	sprintf(b->where, "while it runs");
 }

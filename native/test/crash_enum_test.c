@@ -2,14 +2,13 @@
 /*
  * crash_enum_test.c - short sequences of operations against every crash
  *
- * All sequences of up to MARS_CRASH_LENGTH letters (default 2) in all three modes, then
+ * All sequences of up to MARS_CRASH_LENGTH letters (default 2) in all modes, then
  * random longer ones until MARS_CRASH_SECONDS (default 45) are over.  See crash_bed.h
  * for the letters and what is checked.  A failure prints how to repeat just it:
- * MARS_CRASH_SEQUENCE, _MODE, _SEED and _STEP.
+ * MARS_CRASH_SEQUENCE, _MODE and _SEED.
  */
 #include "crash_bed.h"
 
-#define MODES		3
 #define LONGEST		7
 
 static struct crash_count count;
@@ -32,7 +31,6 @@ static void run(const char *sequence, unsigned int mode, u64 seed)
 	static struct crash_bed bed;
 
 	crash_bed_init(&bed, sequence, mode, seed, &count);
-	bed.only_step = number("MARS_CRASH_STEP", 0);
 	crash_bed_run(&bed);
 	crash_bed_free(&bed);
 }
@@ -62,8 +60,8 @@ static void every_short_sequence(void)
 		all *= strlen(CRASH_LETTERS);
 		for (n = 0; n < all; n++) {
 			letters(sequence, len, n);
-			for (mode = 0; mode < MODES; mode++)
-				run(sequence, mode, test_seed() + n * MODES + mode);
+			for (mode = 0; mode < CRASH_MODES; mode++)
+				run(sequence, mode, test_seed() + n * CRASH_MODES + mode);
 		}
 	}
 }
@@ -80,7 +78,7 @@ static void random_sequences(void)
 	for (i = 0; i < 30 || !time_is_over(); i++) {
 		len = 3 + crash_random(&rnd, LONGEST - 2);
 		letters(sequence, len, crash_random(&rnd, ~0ull));
-		run(sequence, crash_random(&rnd, MODES), test_seed() + 1000000 + i);
+		run(sequence, crash_random(&rnd, CRASH_MODES), test_seed() + 1000000 + i);
 	}
 }
 

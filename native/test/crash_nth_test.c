@@ -24,6 +24,7 @@ static struct crash_bed *new_bed(unsigned int mode, u64 salt)
 {
 	crash_bed_init(&bed, SEQUENCE, mode, test_seed() + salt, &count);
 	bed.sampling = 3;
+	bed.max_cases = 2;
 	return &bed;
 }
 
@@ -60,7 +61,7 @@ static bool run_with_fault(struct crash_bed *b, enum mars_state state)
 	failed = disk && faulty_failed(disk);
 	if (failed && state == MARS_S_LOG_WRITE_ERROR)
 		check_log_error(b);
-	else if (failed && state)
+	else if (failed && b->fault.ops == FAULTY_OP(XIO_FLUSH))
 		CRASH_CHECK(b, b->states & 1u << state);
 	if (state != MARS_S_LOG_WRITE_ERROR)	/* a data disk or growth never fails a request */
 		CRASH_CHECK(b, !b->nr_errors);
@@ -74,23 +75,28 @@ static bool run_with_fault(struct crash_bed *b, enum mars_state state)
 
 static void nth(unsigned int disk, unsigned int ops, u64 nr, enum mars_state state)
 {
+	u64 salt = nr * 1000 + disk * 100000;
 	unsigned int mode;
+	u32 states = 0;
 	u64 skip;
 
-	for (mode = 0; mode < 3; mode++) {
+	for (mode = 0; mode < CRASH_MODES; mode++) {
 		for (skip = 0; ; skip++) {
-			struct crash_bed *b = new_bed(mode, skip * 3 + mode);
+			struct crash_bed *b = new_bed(mode, salt + skip * CRASH_MODES + mode);
 			bool failed;
 
 			b->may_fail = true;
 			b->fault = (struct crash_fault){ disk, ops, skip, nr };
 			failed = run_with_fault(b, state);
+			states |= b->states;
 			crash_bed_free(b);
 			if (!failed)
 				break;
 		}
 		CHECK(skip > 0);
 	}
+	/* not in each run: data that was refused may be replaced already */
+	CHECK(states & 1u << state);
 }
 
 static void nth_change_of_data_fails(void)
@@ -107,9 +113,30 @@ static void nth_flush_of_data_fails(void)
 /* The header and every group: in the first log and in the one rotated to. */
 static void nth_write_of_log_fails(void)
 {
-	nth(1, FAULTY_OP(XIO_WRITE), 1, MARS_S_LOG_WRITE_ERROR);
-	nth(2, FAULTY_OP(XIO_WRITE), 1, MARS_S_LOG_WRITE_ERROR);
-	nth(2, FAULTY_OP(XIO_WRITE), 2, MARS_S_LOG_WRITE_ERROR);
+	u64 nr;
+
+	for (nr = 1; nr <= 2; nr++) {
+		nth(1, FAULTY_OP(XIO_WRITE), nr, MARS_S_LOG_WRITE_ERROR);
+		nth(2, FAULTY_OP(XIO_WRITE), nr, MARS_S_LOG_WRITE_ERROR);
+	}
+}
+
+/* Whoever waits for a log that can't be begun is told, at whatever step he came. */
+static void header_of_next_log_fails(void)
+{
+	u64 i;
+
+	for (i = 0; i < 60; i++) {
+		struct crash_bed *b = new_bed(0, i);
+
+		b->sequence = i % 2 ? "arufd" : "aruodfrub";
+		b->mode = i % 3;
+		b->sampling = 10;
+		b->may_fail = true;
+		b->fault = (struct crash_fault){ 2, FAULTY_OP(XIO_WRITE), 0, 1 };
+		CRASH_CHECK(b, run_with_fault(b, MARS_S_LOG_WRITE_ERROR));
+		crash_bed_free(b);
+	}
 }
 
 /* Growing is tried again: nobody notices. */
@@ -122,7 +149,7 @@ static void nth_growth_of_log_fails(void)
 /* One run in which allocation @n fails, and the next @streak steps get none either. */
 static bool run_without_memory(unsigned int mode, long n, unsigned int streak)
 {
-	struct crash_bed *b = new_bed(mode, n * 3 + mode);
+	struct crash_bed *b = new_bed(mode, n * CRASH_MODES + mode);
 	long live = exec_live_allocs();
 	bool failed;
 
@@ -149,7 +176,7 @@ static void nth_allocation_fails(void)
 	unsigned int mode;
 	long n;
 
-	for (mode = 0; mode < 3; mode++) {
+	for (mode = 0; mode < CRASH_MODES; mode++) {
 		for (n = 1; run_without_memory(mode, n, 0); n++)
 			;
 		CHECK(n > 20);
@@ -161,8 +188,8 @@ static void no_memory_for_a_while(void)
 	unsigned int mode;
 	long n;
 
-	for (mode = 0; mode < 3; mode++)
-		for (n = 1; run_without_memory(mode, n, 10 + 20 * mode); n += 3)
+	for (mode = 0; mode < CRASH_MODES; mode++)
+		for (n = 1; run_without_memory(mode, n, 10 + 20 * mode); n += 7)
 			;
 }
 
@@ -172,6 +199,7 @@ int main(void)
 	RUN(nth_change_of_data_fails);
 	RUN(nth_flush_of_data_fails);
 	RUN(nth_write_of_log_fails);
+	RUN(header_of_next_log_fails);
 	RUN(nth_growth_of_log_fails);
 	RUN(nth_allocation_fails);
 	RUN(no_memory_for_a_while);

@@ -99,7 +99,7 @@ static bool attempt(struct recovery *r, long fuse)
 	struct mars_brick *data;
 	unsigned int k;
 
-	CHECK_EQ(mars_engine_init(EXEC_SIM, 0, b->seed + b->count->replays), 0);
+	CHECK_EQ(mars_engine_init(EXEC_SIM, 0, crash_random(&b->rnd, ~0ull)), 0);
 	source_register();
 	r->fuse = (struct faulty_fuse){ .left = fuse };
 	r->reached = r->from;
