@@ -42,7 +42,8 @@ export class Stage {
     const ticker = setInterval(() => {
       const size = Number(node.link(`resource-${resource}/size`) ?? 1);
       const synced = Number(node.link(`resource-${resource}/syncstatus-${node.name}`) ?? 0);
-      this.#news = synced < size ? `${node.name} synced ${Math.floor((100 * synced) / size)} %` : `${node.name} replays`;
+      this.#news =
+        synced < size ? `${node.name} synced ${Math.floor((100 * synced) / size)} %` : `${node.name} replays`;
     }, TICK);
     try {
       return await work();
@@ -67,7 +68,9 @@ export class Stage {
 
   #tick(): void {
     if (!this.#out.isTTY) return;
-    const words = [seconds(performance.now() - this.#start), this.#meter(), this.#news].filter((w) => w !== '');
+    const words = [seconds(performance.now() - this.#start), this.#meter(), this.#news].filter(
+      (w) => w !== '',
+    );
     this.#out.write(`\r\x1b[K   ${pc.dim(words.join('  '))}`);
   }
 

@@ -25,7 +25,9 @@ function expand(values, root) {
   return (values ?? []).flatMap((value) => {
     const whole = /^<!@\((.*)\)$/s.exec(value);
     if (whole) return execSync(whole[1], { cwd: root, encoding: 'utf8' }).trim().split('\n');
-    return value.replace(/<!\((.*)\)/s, (_, command) => execSync(command, { cwd: root, encoding: 'utf8' }).trim());
+    return value.replace(/<!\((.*)\)/s, (_, command) =>
+      execSync(command, { cwd: root, encoding: 'utf8' }).trim(),
+    );
   });
 }
 
@@ -43,7 +45,10 @@ function newestHeader(root) {
     readdirSync(dir, { withFileTypes: true, recursive: true })
       .filter((e) => e.isFile() && e.name.endsWith('.h'))
       .map((e) => statSync(join(e.parentPath ?? e.path, e.name)).mtimeMs);
-  return Math.max(...['kernel', 'native'].flatMap((d) => walk(join(root, d))), statSync(join(root, 'binding.gyp')).mtimeMs);
+  return Math.max(
+    ...['kernel', 'native'].flatMap((d) => walk(join(root, d))),
+    statSync(join(root, 'binding.gyp')).mtimeMs,
+  );
 }
 
 const older = (file, than) => !existsSync(file) || statSync(file).mtimeMs < than;
@@ -62,7 +67,10 @@ export async function buildPlain(root) {
   const require = createRequire(join(root, 'package.json'));
   const all = readGyp(join(root, 'binding.gyp'));
   const base = all.target_defaults;
-  const includes = [nodeHeaders(require.resolve('node-gyp/bin/node-gyp.js')), dirname(require.resolve('node-addon-api/napi.h'))];
+  const includes = [
+    nodeHeaders(require.resolve('node-gyp/bin/node-gyp.js')),
+    dirname(require.resolve('node-addon-api/napi.h')),
+  ];
   const newest = newestHeader(root);
   for (const target of all.targets) {
     const flags = [

@@ -5,7 +5,11 @@ import { dirname } from 'node:path';
 import { errorsDocument, manPage, referenceDocument } from '../dist/src/cli/docs.js';
 
 const root = new URL('../', import.meta.url);
-const files = { 'docs/errors.md': errorsDocument(), 'docs/marsadm.md': referenceDocument(), 'docs/man/marsadm.8': manPage() };
+const files = {
+  'docs/errors.md': errorsDocument(),
+  'docs/marsadm.md': referenceDocument(),
+  'docs/man/marsadm.8': manPage(),
+};
 for (const [name, text] of Object.entries(files)) {
   const path = new URL(name, root).pathname;
   mkdirSync(dirname(path), { recursive: true });

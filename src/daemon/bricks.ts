@@ -80,7 +80,14 @@ export class Bricks {
         const status = this.find(name);
         if (!status) {
           stop();
-          reject(new EngineError({ message: `brick ${name} is gone`, code: 'ENOENT', errno: 2, reason: 'no-brick' }));
+          reject(
+            new EngineError({
+              message: `brick ${name} is gone`,
+              code: 'ENOENT',
+              errno: 2,
+              reason: 'no-brick',
+            }),
+          );
           return true;
         }
         if (!done(status)) return false;

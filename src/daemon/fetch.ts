@@ -23,7 +23,14 @@ export class Fetch {
   readonly #changed: () => void;
   readonly #failures = new Map<string, number>();
   readonly #resting = new Set<string>();
-  #running: { readonly goal: FetchGoal; readonly source: string; readonly abort: AbortController; done: Promise<void> } | undefined;
+  #running:
+    | {
+        readonly goal: FetchGoal;
+        readonly source: string;
+        readonly abort: AbortController;
+        done: Promise<void>;
+      }
+    | undefined;
   #connected = false;
   /** why the last fetch ended badly; undefined once data flows */
   problem: string | undefined;

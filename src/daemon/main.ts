@@ -37,7 +37,8 @@ function startEngine(): EmbeddedEngine {
   try {
     return new EmbeddedEngine();
   } catch (error) {
-    if (error instanceof EngineError) throw new MarsError('no-engine', { found: error.message, cause: error });
+    if (error instanceof EngineError)
+      throw new MarsError('no-engine', { found: error.message, cause: error });
     throw error;
   }
 }
@@ -54,12 +55,20 @@ function lockOrExplain(dir: string): number {
 async function serve(options: DaemonOptions, stop: Promise<string>): Promise<void> {
   const { dir, host, tuning, acceptClock } = options;
   const lock = lockOrExplain(dir);
-  const tree = openLocalTree({ dir, host, guard: true, acceptClock, report: (note) => say(`${note.kind} ${note.key}: ${note.text}`) });
+  const tree = openLocalTree({
+    dir,
+    host,
+    guard: true,
+    acceptClock,
+    report: (note) => say(`${note.kind} ${note.key}: ${note.text}`),
+  });
   try {
     if (tree.snapshot().value(keys.ip(host)) === undefined) throw new MarsError('no-cluster', { found: dir });
     const engine = startEngine();
     const cluster = openCluster({ tree, report: (note) => say(`${note.kind} ${note.host}: ${note.text}`) });
-    const publisher = new Publisher(tree, systemTimers, (error) => say(`cannot write the tree: ${String(error)}`));
+    const publisher = new Publisher(tree, systemTimers, (error) =>
+      say(`cannot write the tree: ${String(error)}`),
+    );
     const node = new Node({
       dir,
       host,

@@ -127,7 +127,8 @@ export class Node {
   async #serveLog(stream: FrameStream, params: JsonObject): Promise<void> {
     const request = LogRequest.safeParse(params);
     const resource = request.success ? this.#asked(request.data.resource, request.data.uuid) : undefined;
-    if (!request.success || !resource) return refuse(stream, request.success ? 'no-such-resource' : 'bad-message');
+    if (!request.success || !resource)
+      return refuse(stream, request.success ? 'no-such-resource' : 'bad-message');
     const { number, origin, from } = request.data;
     await shipLog(stream, resource.store, { number, origin }, from, this.#stop.signal);
   }

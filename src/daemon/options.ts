@@ -69,6 +69,10 @@ function parse(argv: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new MarsError('usage', { found: asMarsError(error).found ?? '', next: 'marsd --help', cause: error });
+    throw new MarsError('usage', {
+      found: asMarsError(error).found ?? '',
+      next: 'marsd --help',
+      cause: error,
+    });
   }
 }

@@ -85,6 +85,8 @@ export class Publisher {
 
   /** Forget gathered facts below a prefix (the resource is gone). */
   drop(prefix: string): void {
-    this.#pending = Object.fromEntries(Object.entries(this.#pending).filter(([key]) => !key.startsWith(prefix)));
+    this.#pending = Object.fromEntries(
+      Object.entries(this.#pending).filter(([key]) => !key.startsWith(prefix)),
+    );
   }
 }

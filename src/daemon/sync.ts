@@ -28,7 +28,12 @@ export class Sync {
   problem: string | undefined;
 
   /** `begin` discards the old replica and takes `position` as its new start. */
-  constructor(ctx: Context, resource: string, begin: (position: string) => Promise<void>, changed: () => void) {
+  constructor(
+    ctx: Context,
+    resource: string,
+    begin: (position: string) => Promise<void>,
+    changed: () => void,
+  ) {
     this.#ctx = ctx;
     this.#resource = resource;
     this.#begin = begin;
@@ -76,7 +81,11 @@ export class Sync {
           if (!end) throw new MarsError('bad-message', { found: position });
           tree.write({
             [done]: goal.size.toString(),
-            [keys.syncpos(this.#resource, host)]: formatPosition({ number: end.number, origin: end.origin, pos: end.pos }),
+            [keys.syncpos(this.#resource, host)]: formatPosition({
+              number: end.number,
+              origin: end.origin,
+              pos: end.pos,
+            }),
           });
         },
       });

@@ -123,7 +123,8 @@ export function forksOf(snap: Snapshot, resource: string, host: string): { other
   for (const other of members(snap, resource)) {
     if (other === host) continue;
     const r = relate(mine, historyOf(snap, resource, other));
-    if (r.kind === 'fork') found.push({ other, text: `${describe(r.at)} vs ${describe(r.other)} at ${other}` });
+    if (r.kind === 'fork')
+      found.push({ other, text: `${describe(r.at)} vs ${describe(r.other)} at ${other}` });
   }
   return found;
 }

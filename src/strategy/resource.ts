@@ -103,7 +103,12 @@ const flag = (v: ResourceView, what: Switch): boolean =>
 const number = (text: string | undefined): bigint => parseCount(text) ?? 0n;
 
 /** Is the replica at `applied` behind (or at) the position its sync requires? */
-export function reachedSyncpos(snap: Snapshot, resource: string, host: string, applied: Point | undefined): boolean {
+export function reachedSyncpos(
+  snap: Snapshot,
+  resource: string,
+  host: string,
+  applied: Point | undefined,
+): boolean {
   const text = snap.value(keys.syncpos(resource, host));
   const want = text === undefined ? undefined : parsePosition(text);
   if (!want) return true;
@@ -130,7 +135,9 @@ export function stepBack(v: ResourceView): Point | undefined {
   if (!prev || !primary || primary === v.me) return undefined;
   const next = historyOf(v.snap, v.resource, primary).get(v.applied.number);
   const other = next && !sameLog(next, v.applied) && next.prev;
-  return other && sameLog(other, prev) && other.pos === prev.pos && other.digest === prev.digest ? prev : undefined;
+  return other && sameLog(other, prev) && other.pos === prev.pos && other.digest === prev.digest
+    ? prev
+    : undefined;
 }
 
 /** See the file header. */
@@ -155,10 +162,15 @@ function decideSync(v: ResourceView): Goal {
   if (!source || source === NONE) return { ...base, why: 'no-primary' };
   if (source === me) return { ...base, why: 'sync-unfinished' };
   if (!flag(v, 'sync')) return { ...base, why: 'sync-paused' };
-  if (snap.value(keys.actual(resource, source, 'is-primary')) !== '1') return { ...base, why: 'primary-not-active' };
+  if (snap.value(keys.actual(resource, source, 'is-primary')) !== '1')
+    return { ...base, why: 'primary-not-active' };
   if (!v.connected.has(source)) return { ...base, why: 'primary-unreachable' };
   const from = number(snap.value(keys.syncstatus(resource, me)));
-  return { ...base, why: 'syncing', sync: { source, from: v.applied ? from : 0n, size: number(snap.value(keys.size(resource))) } };
+  return {
+    ...base,
+    why: 'syncing',
+    sync: { source, from: v.applied ? from : 0n, size: number(snap.value(keys.size(resource))) },
+  };
 }
 
 function decideFollow(v: ResourceView, designated: boolean): Goal {
@@ -168,9 +180,15 @@ function decideFollow(v: ResourceView, designated: boolean): Goal {
   if (fork) return { mode: 'follow', why: 'split-brain' };
   const fetch = fetchGoal(v);
   const apply = flag(v, 'allow-replay') || designated ? applyGoal(v) : undefined;
-  const wait = (why: string): Goal => ({ mode: 'follow', why, ...(apply && { apply }), ...(fetch && { fetch }) });
+  const wait = (why: string): Goal => ({
+    mode: 'follow',
+    why,
+    ...(apply && { apply }),
+    ...(fetch && { fetch }),
+  });
   if (!designated) return wait(flag(v, 'allow-replay') ? 'ok' : 'replay-paused');
-  if (apply && (v.applied === undefined || apply.end > v.applied.pos || apply.next)) return wait('recovering');
+  if (apply && (v.applied === undefined || apply.end > v.applied.pos || apply.next))
+    return wait('recovering');
   if (!reachedSyncpos(snap, resource, me, v.applied)) return wait('not-consistent');
   // After a start the newest wish may still be at a member: better late than two primaries.
   if (!v.settled) return wait('hearing-peers');
@@ -195,7 +213,8 @@ function obstacleToOpen(v: ResourceView): string | undefined {
   const mine = appliedHistory(v);
   for (const host of members(snap, resource)) {
     if (host === me) continue;
-    if (!continuing && snap.value(keys.actual(resource, host, 'is-primary')) === '1') return 'old-primary-active';
+    if (!continuing && snap.value(keys.actual(resource, host, 'is-primary')) === '1')
+      return 'old-primary-active';
     const relation = relate(mine, historyOf(snap, resource, host));
     const more = v.applied !== undefined && holds(v, host, v.applied) > v.applied.pos;
     if (more || relation.kind === 'behind') return v.connected.has(host) ? 'fetching' : 'peer-is-ahead';
@@ -260,10 +279,16 @@ function forkWithLeaders(v: ResourceView, designated: boolean, forced: boolean):
 function closerOf(v: ResourceView, ref: LogRef, designated: boolean): Closer | undefined {
   const fits = (end: Point): boolean =>
     sameLog(end, ref) &&
-    !(v.applied && sameLog(v.applied, ref) && (end.pos < v.applied.pos || (end.pos === v.applied.pos && !sameDigest(end.digest, v.applied.digest))));
+    !(
+      v.applied &&
+      sameLog(v.applied, ref) &&
+      (end.pos < v.applied.pos || (end.pos === v.applied.pos && !sameDigest(end.digest, v.applied.digest)))
+    );
   const published = leaders(v, designated).flatMap((h) => {
     const next = historyOf(v.snap, v.resource, h).get(ref.number + 1n);
-    return next?.prev && fits(next.prev) ? [{ end: next.prev, next: { number: next.number, origin: next.origin } }] : [];
+    return next?.prev && fits(next.prev)
+      ? [{ end: next.prev, next: { number: next.number, origin: next.origin } }]
+      : [];
   });
   const local = v.logs.flatMap((log) => {
     const end = prevOf(log.ident);
@@ -278,7 +303,12 @@ function closerOf(v: ResourceView, ref: LogRef, designated: boolean): Closer | u
 /** Where the log of `ident` continues; undefined for the first log. */
 export function prevOf(ident: LogIdent): Point | undefined {
   if (ident.prevLength === 0n) return undefined;
-  return { number: ident.prevNumber, origin: ident.prevOrigin, pos: ident.prevLength, digest: ident.prevDigest };
+  return {
+    number: ident.prevNumber,
+    origin: ident.prevOrigin,
+    pos: ident.prevLength,
+    digest: ident.prevDigest,
+  };
 }
 
 const localLog = (v: ResourceView, ref: LogRef): LocalLog | undefined => v.logs.find((l) => sameLog(l, ref));

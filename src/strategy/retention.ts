@@ -20,7 +20,11 @@ export interface Deletable {
  * `own` is the number of the log this node itself still needs (its checkpoint);
  * `pinned` are numbers held by syncs that are being served.
  */
-export function deletableLogs(v: ResourceView, own: bigint | undefined, pinned: readonly bigint[]): Deletable {
+export function deletableLogs(
+  v: ResourceView,
+  own: bigint | undefined,
+  pinned: readonly bigint[],
+): Deletable {
   if (own === undefined) return { logs: [], versions: [] };
   const needs = [own, ...pinned];
   for (const host of members(v.snap, v.resource)) {
@@ -33,7 +37,9 @@ export function deletableLogs(v: ResourceView, own: bigint | undefined, pinned: 
   const versions = v.snap
     .list(prefix)
     .filter((e) => e.key.endsWith(suffix) && BigInt(e.key.slice(prefix.length, prefix.length + 9)) < oldest)
-    .filter((e) => e.key === keys.version(v.resource, BigInt(e.key.slice(prefix.length, prefix.length + 9)), v.me))
+    .filter(
+      (e) => e.key === keys.version(v.resource, BigInt(e.key.slice(prefix.length, prefix.length + 9)), v.me),
+    )
     .map((e) => e.key);
   return { logs: v.logs.filter((log) => log.number < oldest), versions };
 }

@@ -93,14 +93,17 @@ async function receive(
     if (!parsed.success) return { kind: 'bad', reason: 'bad-message' };
     const message = parsed.data;
     if (message.t === 'refused') return { kind: 'refused', reason: message.reason };
-    if (message.t === 'closed') return message.end === next ? { kind: 'closed' } : { kind: 'bad', reason: 'short' };
+    if (message.t === 'closed')
+      return message.end === next ? { kind: 'closed' } : { kind: 'bad', reason: 'short' };
     if (message.at !== next) return { kind: 'bad', reason: 'bad-position' };
     const seen = scanner.push(frame.body);
     next += BigInt(frame.body.length);
     if (seen.ident) {
       const wrong = mismatch(seen.ident, ref, expected);
       if (wrong) return { kind: 'bad', reason: wrong };
-      await writer.add({ at: message.at, bytes: frame.body }, seen.end, seen.digest, seen.ident, () => onProgress(seen.lamport));
+      await writer.add({ at: message.at, bytes: frame.body }, seen.end, seen.digest, seen.ident, () =>
+        onProgress(seen.lamport),
+      );
     }
     if (seen.verdict !== 'ok' && seen.verdict !== 'more') return { kind: 'bad', reason: seen.verdict };
   }

@@ -28,7 +28,15 @@ export const LogMessage = z.discriminatedUnion('t', [
 /** From the node that is being synced. */
 export const SyncQuestion = z.discriminatedUnion('t', [
   /** body: one digest of DIGEST_SIZE bytes for each leaf of the range; zeros = leaf of zeros */
-  z.object({ t: z.literal('range'), at: u64, len: z.number().int().positive().max(1 << 20) }),
+  z.object({
+    t: z.literal('range'),
+    at: u64,
+    len: z
+      .number()
+      .int()
+      .positive()
+      .max(1 << 20),
+  }),
   z.object({ t: z.literal('finish') }),
 ]);
 
@@ -40,7 +48,11 @@ export const SyncAnswer = z.discriminatedUnion('t', [
   z.object({
     t: z.literal('range'),
     at: u64,
-    len: z.number().int().positive().max(1 << 20),
+    len: z
+      .number()
+      .int()
+      .positive()
+      .max(1 << 20),
     differ: z.number().int().nonnegative(),
     zero: z.number().int().nonnegative(),
   }),

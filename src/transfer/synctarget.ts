@@ -38,7 +38,8 @@ export async function runSync(stream: FrameStream, target: SyncTarget): Promise<
     const answers = stream[Symbol.asyncIterator]();
     const start = await next(answers);
     if (start.message.t !== 'start') throw unexpected(start.message.t);
-    if (start.message.size > target.size) throw new MarsError('device-too-small', { found: `${target.size} bytes` });
+    if (start.message.size > target.size)
+      throw new MarsError('device-too-small', { found: `${target.size} bytes` });
     await target.onStart(start.message.position);
     await compareAll(stream, answers, file, target);
     await file.datasync();
@@ -74,7 +75,8 @@ async function compareAll(
   while (done < target.size) {
     const { message, body } = await next(answers);
     if (message.t !== 'range') throw unexpected(message.t);
-    if (message.at !== done) throw new MarsError('bad-message', { found: `range at ${message.at}, expected ${done}` });
+    if (message.at !== done)
+      throw new MarsError('bad-message', { found: `range at ${message.at}, expected ${done}` });
     await apply(file, message, body);
     done += BigInt(message.len);
     if (asked < target.size) await ask();
@@ -113,7 +115,9 @@ async function writeFully(file: fs.FileHandle, bytes: Uint8Array, at: number): P
   while (put < bytes.length) put += (await file.write(bytes, put, bytes.length - put, at + put)).bytesWritten;
 }
 
-async function next(answers: Answers): Promise<{ message: (typeof SyncAnswer)['_output']; body: Uint8Array }> {
+async function next(
+  answers: Answers,
+): Promise<{ message: (typeof SyncAnswer)['_output']; body: Uint8Array }> {
   const result = await answers.next();
   if (result.done) throw new MarsError('stream-broken', { found: 'the other side closed the sync' });
   const parsed = SyncAnswer.safeParse(result.value.head);
@@ -122,4 +126,5 @@ async function next(answers: Answers): Promise<{ message: (typeof SyncAnswer)['_
   return { message: parsed.data, body: result.value.body };
 }
 
-const unexpected = (t: string): MarsError => new MarsError('bad-message', { found: `unexpected answer ${t}` });
+const unexpected = (t: string): MarsError =>
+  new MarsError('bad-message', { found: `unexpected answer ${t}` });

@@ -16,7 +16,10 @@ type P = ReturnType<typeof point>;
 /** Version links of one host. */
 function links(host: string, ...versions: readonly (readonly [P, P?])[]): Record<string, string> {
   return Object.fromEntries(
-    versions.map(([own, prev]) => [keys.version('r', own.number, host), formatVersion(prev ? { ...own, prev } : own)]),
+    versions.map(([own, prev]) => [
+      keys.version('r', own.number, host),
+      formatVersion(prev ? { ...own, prev } : own),
+    ]),
   );
 }
 
@@ -79,6 +82,8 @@ test('forks between members are named from the point of view of the host', (t) =
     ...links('a', [a2, one]),
     ...links('b', [b2, one]),
   });
-  t.deepEqual(forksOf(snap, 'r', 'a'), [{ other: 'b', text: 'log-000000002-a,8192 vs log-000000002-b,12288 at b' }]);
+  t.deepEqual(forksOf(snap, 'r', 'a'), [
+    { other: 'b', text: 'log-000000002-a,8192 vs log-000000002-b,12288 at b' },
+  ]);
   t.is(forksOf(snap, 'r', 'b').length, 1);
 });

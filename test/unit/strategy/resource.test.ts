@@ -122,10 +122,18 @@ test('what a primary has told of and lost since counts as lost, not as its histo
   const left = at(1, 'a', 8192);
   const rest = { logs: [local(left)], applied: left };
   const values = { ...base('a'), ...version('a', told), ...version('b', told) };
-  t.like(decide(view('a', values, rest)), { mode: 'follow', why: 'fetching', fetch: { from: 8192n, sources: ['b'] } });
+  t.like(decide(view('a', values, rest)), {
+    mode: 'follow',
+    why: 'fetching',
+    fetch: { from: 8192n, sources: ['b'] },
+  });
   const nobody = { ...values, ...version('b', left) };
   const fetched = { ...nobody, [keys.actual(R, 'b', 'fetch-pos')]: 'log-000000001-a,12288' };
-  t.like(decide(view('a', fetched, rest)), { mode: 'follow', why: 'fetching', fetch: { from: 8192n, sources: ['b'] } });
+  t.like(decide(view('a', fetched, rest)), {
+    mode: 'follow',
+    why: 'fetching',
+    fetch: { from: 8192n, sources: ['b'] },
+  });
   t.like(decide(view('a', nobody, rest)), { mode: 'follow', why: 'log-missing' });
   const gone = { ...base('a'), ...version('a', told), ...version('a', at(2, 'a', 4096), told) };
   t.like(decide(view('a', gone, { logs: [local(at(2, 'a', 4096), told)], applied: left })), {
@@ -136,7 +144,12 @@ test('what a primary has told of and lost since counts as lost, not as its histo
 
 test('a handover waits until the old primary is gone and everything is applied', (t) => {
   const end = at(1, 'a', 8192);
-  const running = { ...base('b'), ...version('a', end), ...version('b', end), [keys.actual(R, 'a', 'is-primary')]: '1' };
+  const running = {
+    ...base('b'),
+    ...version('a', end),
+    ...version('b', end),
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+  };
   const rest = { logs: [local(end)], applied: end };
   t.like(decide(view('b', running, rest)), { mode: 'follow', why: 'old-primary-active' });
   const stopped = { ...running, [keys.actual(R, 'a', 'is-primary')]: '0' };
@@ -160,7 +173,11 @@ test('a log that was opened but never written to is given up when history went o
   t.deepEqual(stepBack(state), one);
   t.like(decide(state), { why: 'ok' });
   const used = at(2, 'a', 8192);
-  const written = view('a', { ...values, ...version('a', used, one) }, { logs: [local(one), local(used, one)], applied: used });
+  const written = view(
+    'a',
+    { ...values, ...version('a', used, one) },
+    { logs: [local(one), local(used, one)], applied: used },
+  );
   t.is(stepBack(written), undefined);
   t.like(decide(written), { why: 'split-brain' });
 });
@@ -177,13 +194,19 @@ test('a forced switch does not wait for the old primary', (t) => {
     [keys.timeline(R)]: '2',
   };
   // The batch of a forced switch names the primary first, so its timeline is not older.
-  const forced = Object.fromEntries(Object.entries(values).filter(([k]) => k !== keys.primary(R) && k !== keys.timeline(R)));
+  const forced = Object.fromEntries(
+    Object.entries(values).filter(([k]) => k !== keys.primary(R) && k !== keys.timeline(R)),
+  );
   const goal = decide(
-    view('b', { ...forced, [keys.primary(R)]: 'b', [keys.timeline(R)]: '2' }, {
-      logs: [local(end)],
-      applied: end,
-      connected: new Set(),
-    }),
+    view(
+      'b',
+      { ...forced, [keys.primary(R)]: 'b', [keys.timeline(R)]: '2' },
+      {
+        logs: [local(end)],
+        applied: end,
+        connected: new Set(),
+      },
+    ),
   );
   t.like(goal, { mode: 'primary', open: { number: 2n, timeline: 2, prev: end } });
 });
@@ -206,7 +229,11 @@ test('a secondary fetches on, applies what is verified, and moves to the next lo
   const two = at(2, 'a', 8192);
   const values = { ...base('a'), ...version('a', one), [keys.actual(R, 'a', 'is-primary')]: '1' };
   const rest = { logs: [local(at(1, 'a', 6144))], applied: at(1, 'a', 4096) };
-  t.like(decide(view('b', values, rest)), { why: 'ok', apply: { end: 6144n }, fetch: { from: 6144n, sources: ['a'] } });
+  t.like(decide(view('b', values, rest)), {
+    why: 'ok',
+    apply: { end: 6144n },
+    fetch: { from: 6144n, sources: ['a'] },
+  });
 
   const rotated = { ...base('a'), ...version('a', two, one), [keys.actual(R, 'a', 'is-primary')]: '1' };
   t.like(decide(view('b', rotated, { logs: [local(one)], applied: at(1, 'a', 4096) })), {
@@ -234,14 +261,24 @@ test('replicas that have the same do not wait for each other', (t) => {
   t.deepEqual(sources(values, ['a', 'c']), ['a']);
   t.deepEqual(sources(values, ['c']), []);
   t.deepEqual(sources({ ...values, ...version('c', at(1, 'a', 12288)) }, ['c']), ['c']);
-  t.deepEqual(sources({ ...values, [keys.actual(R, 'c', 'fetch-pos')]: 'log-000000001-a,12288' }, ['a', 'c']), ['a', 'c']);
+  t.deepEqual(
+    sources({ ...values, [keys.actual(R, 'c', 'fetch-pos')]: 'log-000000001-a,12288' }, ['a', 'c']),
+    ['a', 'c'],
+  );
 });
 
 test('a replica with bytes the primary never had stops and says so', (t) => {
   const shared = at(1, 'a', 4096);
   const mine = at(1, 'a', 12288);
-  const values = { ...base('b'), ...version('b', at(2, 'b', 8192), shared), [keys.actual(R, 'b', 'is-primary')]: '1' };
-  t.deepEqual(decide(view('a', values, { logs: [local(mine)], applied: mine })), { mode: 'follow', why: 'split-brain' });
+  const values = {
+    ...base('b'),
+    ...version('b', at(2, 'b', 8192), shared),
+    [keys.actual(R, 'b', 'is-primary')]: '1',
+  };
+  t.deepEqual(decide(view('a', values, { logs: [local(mine)], applied: mine })), {
+    mode: 'follow',
+    why: 'split-brain',
+  });
 });
 
 test('switches are obeyed', (t) => {
@@ -253,7 +290,11 @@ test('switches are obeyed', (t) => {
 });
 
 test('an incomplete replica syncs from the active primary and resumes where it was', (t) => {
-  const values = { ...base('a'), [keys.syncstatus(R, 'b')]: '65536', [keys.actual(R, 'a', 'is-primary')]: '1' };
+  const values = {
+    ...base('a'),
+    [keys.syncstatus(R, 'b')]: '65536',
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+  };
   t.like(decide(view('b', values, { applied: at(1, 'a', 4096) })), {
     why: 'syncing',
     sync: { source: 'a', from: 65536n, size: 1048576n },
@@ -271,12 +312,23 @@ test('a synced replica may not become primary before replay has passed its syncp
     [keys.syncpos(R, 'b')]: formatPosition({ number: 1n, origin: 'a', pos: 12288n }),
     [keys.actual(R, 'a', 'is-primary')]: '0',
   };
-  t.like(decide(view('b', values, { logs: [local(end)], applied: end })), { mode: 'follow', why: 'not-consistent' });
+  t.like(decide(view('b', values, { logs: [local(end)], applied: end })), {
+    mode: 'follow',
+    why: 'not-consistent',
+  });
 });
 
 test('a log is deleted only when every member has passed it', (t) => {
-  const logs = [local(at(1, 'a', 8192)), local(at(2, 'a', 8192), at(1, 'a', 8192)), local(at(3, 'a', 4096), at(2, 'a', 8192))];
-  const values = { ...base('a'), ...version('a', at(1, 'a', 8192)), [keys.replay(R, 'b')]: 'log-000000002-a,4096,0' };
+  const logs = [
+    local(at(1, 'a', 8192)),
+    local(at(2, 'a', 8192), at(1, 'a', 8192)),
+    local(at(3, 'a', 4096), at(2, 'a', 8192)),
+  ];
+  const values = {
+    ...base('a'),
+    ...version('a', at(1, 'a', 8192)),
+    [keys.replay(R, 'b')]: 'log-000000002-a,4096,0',
+  };
   const numbers = (v: Record<string, string>, own: bigint | undefined, pins: bigint[]): number[] =>
     deletableLogs(view('a', v, { logs }), own, pins).logs.map((l) => Number(l.number));
   t.deepEqual(numbers(values, 3n, []), [1]);
