@@ -468,14 +468,16 @@ export class Resource {
   /** Beside the steps: with a full log disk it takes until logs are deleted, which a step does. */
   #rotate(primary: Primary, request?: string): void {
     const answer = keys.actual(this.name, this.#ctx.host, 'rotated');
+    const wanted = this.#rotateWanted;
+    this.#rotateWanted = false;
     this.#rotation = primary
       .rotate()
       .then(() => {
-        this.#rotateWanted = false;
         if (request !== undefined) this.#ctx.publisher.now({ [answer]: request });
       })
       .catch((error: unknown) => {
         this.#report(error);
+        this.#rotateWanted ||= wanted;
         return new Promise<void>((resolve) => void this.#ctx.timers.set(RETRY_MAX_MS, resolve));
       })
       .finally(() => {
