@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
   clang-14 libclang-rt-14-dev clang-format-14 # fuzzers, formatting
   fio nbdkit libnbd-bin libnbd-dev qemu-utils # third-party NBD clients and servers
-  nbdfuse fuse3 mount # a real file system on the device
+  fuse3 mount # with nbdfuse of libnbd-bin: a real file system on the device
   e2fsprogs iproute2 util-linux
 )
 
