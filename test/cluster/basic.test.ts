@@ -3,7 +3,7 @@
 import test from 'ava';
 import { block, BLOCK, compareImages, image, makeLab, onDevice, R, sum, textOf } from './support.js';
 
-test('a write at the primary arrives at two replicas', async (t) => {
+test.serial('a write at the primary arrives at two replicas', async (t) => {
   const lab = await makeLab(t, { nodes: ['a', 'b', 'c'] });
   const a = lab.node('a');
   await onDevice(a, async (device) => {
@@ -16,7 +16,7 @@ test('a write at the primary arrives at two replicas', async (t) => {
   t.not(await sum(image(lab, a)), await sum('/dev/null'));
 });
 
-test('what was there before joining arrives by sync, what comes meanwhile by log', async (t) => {
+test.serial('what was there before joining arrives by sync, what comes meanwhile by log', async (t) => {
   const lab = await makeLab(t, { join: [] });
   const [a, b] = [lab.node('a'), lab.node('b')];
   const device = await a.open(R);
@@ -33,7 +33,7 @@ test('what was there before joining arrives by sync, what comes meanwhile by log
   await compareImages(t, lab, a);
 });
 
-test('a primary that is killed comes back with everything that was flushed', async (t) => {
+test.serial('a primary that is killed comes back with everything that was flushed', async (t) => {
   const lab = await makeLab(t);
   const a = lab.node('a');
   const device = await a.open(R);
@@ -50,7 +50,7 @@ test('a primary that is killed comes back with everything that was flushed', asy
   await compareImages(t, lab, a);
 });
 
-test('a replica that is killed goes on where it was', async (t) => {
+test.serial('a replica that is killed goes on where it was', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await onDevice(a, (d) => d.write(0, block('one')));
@@ -60,7 +60,7 @@ test('a replica that is killed goes on where it was', async (t) => {
   await compareImages(t, lab, a);
 });
 
-test('an orderly stop and start of everything changes nothing', async (t) => {
+test.serial('an orderly stop and start of everything changes nothing', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await onDevice(a, (d) => d.write(0, block('one')));
@@ -73,7 +73,7 @@ test('an orderly stop and start of everything changes nothing', async (t) => {
   await compareImages(t, lab, a);
 });
 
-test('a planned handover moves the device and loses nothing', async (t) => {
+test.serial('a planned handover moves the device and loses nothing', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await onDevice(a, (d) => d.write(0, block('by a')));
@@ -89,7 +89,7 @@ test('a planned handover moves the device and loses nothing', async (t) => {
   await compareImages(t, lab, a);
 });
 
-test('logs are rotated while writing, followed, and deleted when nobody needs them', async (t) => {
+test.serial('logs are rotated while writing, followed, and deleted when nobody needs them', async (t) => {
   const lab = await makeLab(t);
   const a = lab.node('a');
   const device = await a.open(R);

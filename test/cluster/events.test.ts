@@ -6,7 +6,7 @@
 import test from 'ava';
 import { block, BLOCK, compareImages, makeLab, onDevice, R, textOf } from './support.js';
 
-test('table 1: a partition, then primary on B is refused; afterwards communication resumes', async (t) => {
+test.serial('table 1: a partition, then primary on B is refused; afterwards communication resumes', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   const device = await a.open(R);
@@ -46,7 +46,7 @@ test('table 1: a partition, then primary on B is refused; afterwards communicati
   await compareImages(t, lab, b);
 });
 
-test('table 2: the switch is forced, and A detects the split brain when the network resumes', async (t) => {
+test.serial('table 2: the switch is forced, and A detects the split brain when the network resumes', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   const device = await a.open(R);
@@ -91,7 +91,7 @@ test('table 2: the switch is forced, and A detects the split brain when the netw
   await compareImages(t, lab, b);
 });
 
-test('a forced switch after which nobody has lost anything is no split brain', async (t) => {
+test.serial('a forced switch after which nobody has lost anything is no split brain', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await onDevice(a, (d) => d.write(0, block('shared')));

@@ -142,6 +142,37 @@ async function noisyLab(t: ExecutionContext, size: number, random: Random): Prom
   return lab;
 }
 
+test.serial('a full sync that is paused or cut off goes on where it was', async (t) => {
+  const random = seeded(t);
+  const lab = await noisyLab(t, 224 << 20, random);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  const status = `resource-${R}/syncstatus-b`;
+  const seen: bigint[] = [];
+  const progress = (least: bigint): Promise<void> =>
+    b.waitLink(status, (v) => {
+      const done = BigInt(v ?? 0);
+      if (done !== seen.at(-1)) seen.push(done);
+      return done > least;
+    });
+  await b.marsadm(['join-resource', R, image(lab, b), '--no-wait']);
+  await progress(0n);
+  await b.marsadm(['pause-sync', R]);
+  const paused = BigInt(b.link(status) ?? 0);
+  t.true(paused > 0n);
+  await lab.cut('a', 'b');
+  await b.marsadm(['resume-sync', R]);
+  await lab.mend('a', 'b');
+  const writer = newWriter(random);
+  await writer.start(a.device(R));
+  await progress(BigInt((224 << 20) - 1));
+  t.deepEqual(
+    seen,
+    [...seen].sort((x, y) => (x < y ? -1 : 1)),
+    'progress is never lost',
+  );
+  await endEqual(t, lab, a, writer);
+});
+
 /** Where in a handover somebody dies. */
 const MOMENTS: readonly ((lab: Lab) => Promise<void>)[] = [
   (lab) => lab.node('b').waitLink(`resource-${R}/primary`, (v) => v === 'b'),
