@@ -449,7 +449,7 @@ void crash_check(struct crash_bed *b)
 	walk_logs(b);
 	walk_data(b);
 	b->count->moments++;
-	if (b->nr_cases < b->max_cases && !crash_random(&b->rnd, 3))
+	if (b->nr_cases < b->max_cases && !crash_random(&b->rnd, 5))
 		keep_case(b);
 	sprintf(b->where, "while it runs");
 }
