@@ -450,9 +450,6 @@ static int set_rotate(struct logger *lg, u64 input, const char *text, u32 len,
 	if (mars_input_info(&lg->brick.input[input], &log) ||
 	    mars_input_info(&lg->brick.input[LG_DATA], &data))
 		return -ENOTCONN;
-	*reason = MARS_R_NOT_NOW;
-	if (!lg->brick.led_on)
-		return -EBUSY;
 	return lg_rotate(lg, input, &ident, data.size, log.size < MARS_LOG_BLOCK, reason);
 }
 

@@ -28,8 +28,9 @@
  * don't recurse.
  *
  * Lifetime: a request is completed as the last thing a context does with the logger,
- * and an IO of ours counts in nr_io until its end function is all but through.  So
- * when the bricks above are off and nr_io is 0, nobody is inside.
+ * and an IO of ours counts in nr_io until its end function is all but through, as does
+ * who submits a request that somebody else may complete.  So when the bricks above are
+ * off and nr_io is 0, nobody is inside.
  */
 #ifndef _MARS_LOGGER_H
 #define _MARS_LOGGER_H
@@ -234,7 +235,7 @@ struct logger {
 	bool on;			/* accepts requests */
 	bool closing;			/* the button went off */
 	bool starting;			/* the button went on, the first log is not ready */
-	unsigned int nr_io;		/* our own requests in flight */
+	unsigned int nr_io;		/* our own requests in flight, submitters that commit */
 	u64 size;			/* device size the current log covers */
 
 	/* shadows */

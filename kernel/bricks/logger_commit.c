@@ -46,6 +46,16 @@ static bool commit_ready(const struct logger *lg)
 	return s->seq <= lg->commit_seq || lg->queued >= LG_COMMIT_BYTES;
 }
 
+/*
+ * Lock held: will the clock get the rest of the queue going?  What is due already waits
+ * for a group, zeros or a header, whose end looks at the queue, or for the tick.
+ */
+static bool delay_helps(const struct logger *lg)
+{
+	return !list_empty(&lg->queue) && !lg->log_error &&
+	       list_first_entry(&lg->queue, struct lg_shadow, queue)->seq > lg->commit_seq;
+}
+
 static struct lg_group *free_group(struct logger *lg)
 {
 	unsigned int i;
@@ -251,7 +261,7 @@ void lg_commit(struct logger *lg)
 			spin_lock_irqsave(&lg->lock, flags);
 		}
 	} while (lg_engine_more(&lg->commit));
-	if (!list_empty(&lg->queue) && !lg->log_error)
+	if (delay_helps(lg))
 		lg_arm_delay(lg);
 out:
 	spin_unlock_irqrestore(&lg->lock, flags);

@@ -392,7 +392,12 @@ void lg_log_work(struct logger *lg)
 
 /**
  * lg_rotate - continue in the log at @input; also power-on, then without a current log
+ * @lg: the logger
+ * @input: 1 or 2, not the current one
+ * @ident: of the new log; its predecessor is filled in when there is one
  * @size: device size from then on
+ * @empty: the file is too short to hold anything
+ * @reason: out: why it was refused
  *
  * Returns when the rotation has begun; MARS_V_LOGGER_NUMBER says when it is done.
  */
@@ -405,9 +410,12 @@ int lg_rotate(struct logger *lg, unsigned int input, const struct mars_log_ident
 
 	spin_lock_irqsave(&lg->lock, flags);
 	if (lg->next || lg->old_input || lg->log_error || lg->closing ||
-	    (lg->cur && lg->cur->input == input)) {
+	    !(lg->on || lg->starting) || (lg->cur && lg->cur->input == input)) {
 		*reason = MARS_R_NOT_NOW;
 		err = -EBUSY;
+	} else if (lg->cur && ident->number <= lg->cur->ident.number) {
+		*reason = MARS_R_BAD_VALUE;	/* no header could name this predecessor */
+		err = -EINVAL;
 	} else {
 		memset(log, 0, sizeof(*log));
 		log->input = input;

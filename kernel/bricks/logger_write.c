@@ -122,6 +122,7 @@ static void record(struct logger *lg, struct xio_request *rq, struct list_head *
 		a->seq = lg->seq;
 		lg->commit_seq = lg->seq;
 		list_add_tail(&rq->link, &lg->waiters);
+		lg->nr_io++;		/* once durable, @rq does not hold the logger for us */
 	}
 	due = commit_due(lg);
 	lg_arm_tick(lg);
@@ -131,7 +132,9 @@ static void record(struct logger *lg, struct xio_request *rq, struct list_head *
 
 	if (due)
 		lg_commit(lg);
-	if (!wait)
+	if (wait)
+		lg_io_end(lg);
+	else
 		xio_complete(rq, 0);	/* nothing behind: the logger may go off */
 }
 
@@ -180,8 +183,10 @@ void lg_submit_flush(struct logger *lg, struct xio_request *rq)
 	a->seq = lg->seq;
 	lg->commit_seq = lg->seq;
 	list_add_tail(&rq->link, &lg->waiters);
+	lg->nr_io++;
 	spin_unlock_irqrestore(&lg->lock, flags);
 	lg_commit(lg);
+	lg_io_end(lg);
 }
 
 /* Lock held: the head of the FIFO if it can go on, with its records or an error. */

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * logger_edge_test.c - the logger at its edges: what is refused, what idles, who is last
+ */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+
+#include "logger_rig.h"
+
+#define MS	1000000ull
+
+/* A log that could not name its predecessor would have no header: refused, nothing moved. */
+static void rotation_goes_forward(void)
+{
+	struct rig *r = rig_new(1 << 20, 64 << 20);
+	struct mars_log_ident id = r->log[0].ident;
+	enum mars_reason reason;
+
+	brick_create("mem", "fresh");
+	brick_set_value("fresh", MARS_K_MEM_SIZE, 64 << 20);
+	brick_on("fresh");
+	CHECK_EQ(mars_brick_connect("lg", 2, "fresh", &reason), 0);
+	CHECK(mars_brick_set("lg", MARS_K_LOGGER_ROTATE, 2, (char *)&id, sizeof(id), &reason) < 0);
+	CHECK_EQ(reason, MARS_R_NOT_NOW);	/* it is off */
+	rig_on(r);
+	CHECK_EQ(rig_do(r, XIO_WRITE, XIO_FUA, 0, 65536), 0);
+	CHECK(mars_brick_set("lg", MARS_K_LOGGER_ROTATE, 2, (char *)&id, sizeof(id), &reason) < 0);
+	CHECK_EQ(reason, MARS_R_BAD_VALUE);
+	CHECK_EQ(rig_do(r, XIO_WRITE, XIO_FUA, 65536, 65536), 0);
+	CHECK_EQ(rig_status().val[MARS_V_LOGGER_NUMBER], 1);
+	CHECK_EQ(rig_status().val[MARS_V_LOGGER_OLD_SLOT], 0);
+	rig_check_all(r);
+	rig_off(r, true);
+	rig_check_order(r);
+	rig_free(r);
+}
+
+/* While the log does not answer, the logger waits for it and not for the clock. */
+static void silent_log(void)
+{
+	struct rig *r = rig_new(1 << 20, 64 << 20);
+	unsigned int i;
+	u64 start;
+
+	rig_param(r, MARS_K_LOGGER_DELAY, 0);
+	rig_on(r);
+	rig_until(r, !r->lg->growing);
+	r->may_fail = true;
+	faulty_freeze(r->log[0].disk);
+	for (i = 0; i < 4; i++)
+		rig_start(r, XIO_WRITE, XIO_FUA, i * 4096, 4096);
+	start = ktime_get_ns();
+	for (i = 0; i < 1000 && exec_step(); i++)
+		;
+	CHECK(ktime_get_ns() - start >= 1000 * MS);
+	CHECK_EQ(rig_busy(r), 4);
+	faulty_kill(r->log[0].disk);
+	rig_idle(r);
+	CHECK_EQ(rig_status().state, MARS_S_LOG_WRITE_ERROR);
+	rig_free(r);
+}
+
+int main(void)
+{
+	RUN(rotation_goes_forward);
+	RUN(silent_log);
+	return test_done();
+}
