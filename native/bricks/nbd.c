@@ -356,6 +356,8 @@ static int nbd_power_on(struct nbd_brick *nbd, enum mars_reason *reason)
 	err = mars_input_info(&nbd->brick.input[0], &info);
 	if (err)
 		return refuse(reason, err == -ENOTCONN ? MARS_R_NOT_CONNECTED : MARS_R_IO, err);
+	if (info.max_io < NBD_MIN_PIECE)
+		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
 	nbd_bury(nbd);
 	nbd->closing = false;
 	nbd->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -14,7 +14,8 @@
  * which also accepts.  So a slow client holds up nobody but itself.
  *
  * Memory of a connection is bounded: NBD_REQUESTS requests and NBD_BUDGET bytes
- * in flight, then it is not read from any more.
+ * in flight (less when the disk takes only short requests), then it is not read from
+ * any more.
  *
  * Lock order: nbd->lock and conn->lock are never held together, nor across a
  * system call on the socket, nor across calls into other bricks.
@@ -35,6 +36,7 @@
 #define NBD_REQUESTS	64		/* in flight on a connection */
 #define NBD_BUDGET	(64ull << 20)	/* their bytes */
 #define NBD_PIECES	(NBD_BUDGET / XIO_MAX_IO) /* beyond the first of each request */
+#define NBD_MIN_PIECE	(NBD_MAX_IO / (u32)NBD_PIECES) /* the longest request fits in them */
 #define NBD_CHUNK	(256u << 10)	/* receive buffer */
 #define NBD_SEGMENTS	8		/* of a piece; it touches at most 6 chunks */
 #define NBD_ORDERS	9		/* buffers of 4 KiB to 1 MiB */

@@ -109,10 +109,8 @@ static bool export_fill(struct nbd_conn *conn)
 	conn->export.size = info.size;
 	conn->export.align = max(info.align, 1u);
 	conn->export.read_only = nbd->read_only || info.read_only;
-	conn->max_piece = XIO_MAX_IO;
-	if (info.max_io >= PAGE_SIZE && info.max_io < XIO_MAX_IO)
-		conn->max_piece = info.max_io & PAGE_MASK;
-	return true;
+	conn->max_piece = min(info.max_io, XIO_MAX_IO) & PAGE_MASK;
+	return conn->max_piece >= NBD_MIN_PIECE;
 }
 
 static bool negotiate(struct nbd_conn *conn)

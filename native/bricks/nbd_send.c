@@ -27,9 +27,11 @@
 
 /* --- admission and retirement --- */
 
+/* The budget covers the pieces too: bytes of a request / max_piece are enough for it. */
 static bool room_for(const struct nbd_conn *conn, u64 bytes)
 {
-	return !list_empty(&conn->free_io) && conn->budget + bytes <= NBD_BUDGET;
+	return !list_empty(&conn->free_io) &&
+	       conn->budget + bytes <= NBD_PIECES * conn->max_piece;
 }
 
 struct nbd_io *nbd_io_get(struct nbd_conn *conn, u64 bytes)

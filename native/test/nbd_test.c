@@ -369,6 +369,78 @@ static void lower_errors(void)
 	end();
 }
 
+/* --- a disk that takes only short requests --- */
+
+struct narrow {
+	struct mars_brick brick;
+	u32 max_io;
+};
+
+static void narrow_submit(struct mars_brick *brick, struct xio_request *rq)
+{
+	CHECK(rq->len <= container_of(brick, struct narrow, brick)->max_io);
+	xio_forward(rq, 0);
+}
+
+static int narrow_get_info(struct mars_brick *brick, struct xio_info *info)
+{
+	int err = mars_input_info(&brick->input[0], info);
+
+	info->max_io = container_of(brick, struct narrow, brick)->max_io;
+	return err;
+}
+
+static const struct mars_brick_type narrow_type = {
+	.name = "narrow",
+	.nr_inputs = 1,
+	.input_name = { "disk" },
+	.has_output = true,
+	.forwards = 1,
+	.size = sizeof(struct narrow),
+	.submit = narrow_submit,
+	.get_info = narrow_get_info,
+};
+
+/* Long requests are cut to what the disk takes; one that takes crumbs is refused. */
+static void short_requests(void)
+{
+	static u8 data[32 * MIB], back[32 * MIB];
+	enum mars_reason reason;
+	struct narrow *narrow;
+	unsigned int i;
+	int fd;
+
+	begin_mem();
+	CHECK_EQ(mars_type_register(&narrow_type), 0);
+	brick_off("nbd");
+	brick_create("narrow", "narrow");
+	CHECK_EQ(mars_brick_connect("narrow", 0, "disk", &reason), 0);
+	CHECK_EQ(mars_brick_connect("nbd", 0, "narrow", &reason), 0);
+	brick_on("narrow");
+	narrow = container_of(mars_brick_find("narrow"), struct narrow, brick);
+	narrow->max_io = 64 << 10;
+	CHECK_EQ(mars_brick_switch("nbd", true, &reason), -EINVAL);
+	CHECK_EQ(reason, MARS_R_BAD_VALUE);
+	narrow->max_io = 512 << 10;
+	brick_on("nbd");
+	fd = open_client(socket_path, false);
+	for (i = 0; i < sizeof(data); i++)
+		data[i] = i / 4096 * 7 + i;
+	CHECK_EQ(do_write(fd, 0, 0, data, sizeof(data)), 0);
+	CHECK_EQ(do_read(fd, 0, back, sizeof(back)), 0);
+	CHECK_MEM(back, data, sizeof(data));
+	CHECK_EQ(do_read(fd, 16 * MIB, back, sizeof(back)), 0);
+	CHECK_MEM(back, data + 16 * MIB, 16 * MIB);
+	close(fd);
+	wait_clients(0);
+	brick_off("nbd");
+	CHECK_EQ(mars_brick_connect("nbd", 0, "disk", &reason), 0);
+	brick_off("narrow");
+	brick_destroy("narrow");
+	brick_on("nbd");
+	end();
+}
+
 static void power(void)
 {
 	enum mars_reason reason;
@@ -520,6 +592,7 @@ int main(void)
 	RUN(slow_client);
 	RUN(vanished_client);
 	RUN(lower_errors);
+	RUN(short_requests);
 	RUN(power);
 	RUN(stale_socket);
 	RUN(many_clients);
