@@ -30,6 +30,8 @@ import { Sync } from './sync.js';
 /** First and longest pause after a failed step, ms. */
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 5000;
+/** How long an orderly stop waits for a rotation, ms. */
+const STOP_MS = 5000;
 /** Progress is looked at this much later, together with what follows it, ms. */
 const GATHER_MS = 10;
 
@@ -116,6 +118,9 @@ export class Resource {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;
+    // A rotation takes a moment, or on a full log disk as long as that is full.
+    const late = new Promise<void>((resolve) => void this.#ctx.timers.set(STOP_MS, resolve));
+    if (this.#rotation) await Promise.race([this.#rotation, late]);
     await this.#detach().catch((error: unknown) => this.#report(error));
     // A device that is still open goes away with this process, as a disk with a volatile cache would.
     await this.#primary?.drain(this.#ctx.timers);
