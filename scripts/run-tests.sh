@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # All tests, step by step. A failed step does not stop the others; its output is
-# shown, and the last line counts steps. MARS_TEST_ONLY=word runs matching steps.
+# shown, and the last line counts steps. MARS_STEPS=word runs matching steps.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ failed=0
 step() {
   local name=$1
   shift
-  [[ -n ${MARS_TEST_ONLY:-} && $name != *"$MARS_TEST_ONLY"* ]] && return
+  [[ -n ${MARS_STEPS:-} && $name != *"$MARS_STEPS"* ]] && return
   local start=$SECONDS
   if "$@" >"$out/$name.log" 2>&1; then
     passed=$((passed + 1))
@@ -25,17 +25,31 @@ step() {
   fi
 }
 
-core() { make -C native -f build.mk --no-print-directory -j2 VARIANT="$1" all && make -C native -f build.mk --no-print-directory VARIANT="$1" check; }
-fuzz() { make -C native -f build.mk --no-print-directory -j2 fuzz && make -C native -f build.mk --no-print-directory fuzz-short; }
+native() { make -C native -f build.mk --no-print-directory -k TEST_TIMEOUT=900 "$@"; }
+
+# Everything under the address sanitizer; under the thread sanitizer what has threads.
+core_asan() { native -j2 VARIANT=asan all && native -j2 -Otarget VARIANT=asan check; }
+core_tsan() {
+  native -j2 VARIANT=tsan all &&
+    native -j2 -Otarget VARIANT=tsan run-workqueue_test run-engine_test run-lamport_test run-xio_test \
+      run-rewire_test run-logger_thread_test run-file_test run-nbd_test &&
+    MARS_TEST_ONLY=threaded native VARIANT=tsan run-replay_test
+}
+fuzz() { native -j2 fuzz && native fuzz-short; }
+ava() { node_modules/.bin/ava "$@"; }
+
+# Many small files: keep them in memory where that is possible.
+[ -w /dev/shm ] && memory=/dev/shm || memory=${TMPDIR:-/tmp}
 
 step check make --no-print-directory check
 step addon make --no-print-directory native
 step typescript node_modules/.bin/tsc -p tsconfig.json
-step core-asan core asan
-step core-tsan core tsan
+step core-asan core_asan
+step core-tsan core_tsan
 step fuzz fuzz
-step unit node_modules/.bin/ava 'dist/test/unit/**/*.test.js'
-step cluster node_modules/.bin/ava 'dist/test/cluster/**/*.test.js'
+TMPDIR=$memory step unit ava 'dist/test/unit/**/*.test.js'
+step sim ava 'dist/test/sim/**/*.test.js'
+step cluster ava 'dist/test/cluster/**/*.test.js'
 step demo node dist/demo/main.js
 
 echo "$passed passed, $failed failed"
