@@ -2,12 +2,13 @@
 /*
  * file.h - the file brick: a regular file or block device as a disk
  *
- * Private to file.c (the brick: parameters, opening, power, submission) and
- * file_io.c (the worker threads that do the blocking system calls).
+ * Private to file.c (the brick: parameters, opening, power, submission),
+ * file_queue.c (the worker threads and what they do next) and file_io.c (the
+ * blocking system calls).
  *
  * Life: power on opens the file, starts one worker and opens the gate; power off
  * closes the gate.  Once the last request has left, the workers are told to go
- * home, and the last of them closes the file and lights led_off.  So fd, direct,
+ * home, and the last of them closes the file and lights led_off.  So fd, bypass_fd, direct,
  * block, log and align are constant for whoever is inside the gate.
  */
 #ifndef _MARS_FILE_H
@@ -38,16 +39,18 @@ struct file_brick {
 	bool block;			/* block device, not a regular file */
 	bool log;			/* regular file that grows; reads zeros behind its end */
 	bool nowait;			/* reads may be tried inline; atomic, only ever cleared */
+	int bypass_fd;			/* the same with O_DIRECT, for long writes; -1 = none */
+	bool bypass;			/* use it; atomic, only ever cleared */
 	u32 align;
 	u64 size;			/* atomic */
 	struct mars_gate gate;		/* open while on; every request is inside */
 
 	pthread_mutex_t lock;		/* innermost; never held across a system call on fd */
 	pthread_cond_t wake;
-	struct list_head queue;		/* lock: requests in order of arrival */
-	unsigned int queued;		/* lock: how many ... */
-	unsigned int queued_serial;	/* lock: ... of them file_serial() */
-	bool writing;			/* lock: a worker executes a serial write */
+	struct list_head queue;		/* lock: FILE_FREE requests in order of arrival */
+	struct list_head writes;	/* lock: the others */
+	bool buffered;			/* lock: a worker executes a FILE_BUFFERED batch */
+	unsigned int bypasses;		/* lock: how many execute a FILE_BYPASS batch */
 	unsigned int idle;		/* lock: workers waiting on wake */
 	bool waking;			/* lock: one worker was signalled and has not run yet */
 	bool stop;			/* lock: leave once the queue is empty */
@@ -59,6 +62,17 @@ struct file_brick {
 	bool lost;			/* atomic: a flush failed; no later one may succeed */
 	u64 nr[XIO_NR_OPS];		/* atomic counters */
 	u64 bytes_read, bytes_written;	/* atomic counters */
+};
+
+/* What may run beside a request, see file_queue.c. */
+enum file_kind {
+	FILE_FREE,
+	FILE_BUFFERED,
+	FILE_BYPASS,
+};
+
+struct file_aspect {
+	enum file_kind kind;
 };
 
 extern const struct mars_brick_type file_brick_type;
@@ -73,7 +87,7 @@ static inline bool file_closed(struct file_brick *fb)
 	return __atomic_load_n(&fb->fd, __ATOMIC_ACQUIRE) < 0;
 }
 
-/* file_io.c */
+/* file_queue.c */
 
 /** file_workers_start - first worker; -errno when no thread can be had */
 int file_workers_start(struct file_brick *fb);
@@ -83,6 +97,11 @@ void file_workers_join(struct file_brick *fb);
 void file_workers_stop(struct file_brick *fb);
 /** file_queue - hand a request, which is inside the gate, to the workers */
 void file_queue(struct file_brick *fb, struct xio_request *rq);
+
+/* file_io.c */
+
+/** file_execute - carry out requests that share a system call, @len bytes in all */
+void file_execute(struct file_brick *fb, struct list_head *batch, u64 len);
 /** file_read_inline - try a read from the page cache; false = needs a worker */
 bool file_read_inline(struct file_brick *fb, struct xio_request *rq);
 /** file_done - complete a request, which leaves the gate */

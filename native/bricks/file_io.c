@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * file_io.c - the worker threads of a file brick
+ * file_io.c - the system calls of a file brick
  *
- * Requests queue in order of arrival.  A worker takes the head, together with
- * what can share its system call: writes that continue it, or every flush that
- * waits.  One worker exists from power on; a worker that leaves something to do
- * while nobody is idle starts the next, up to FILE_WORKERS.
- *
- * Buffered writes to one regular file exclude each other inside the system.  So
- * only one worker does them, others would just wait with it.
- *
- * Wakeups are chained: submission signals at most one worker, and that one
- * signals the next when there is still something to do.  A burst of submissions
- * costs one wakeup, not one each.
- *
- * Locking: fb->lock covers the queue only.  System calls and completions run
- * without it, since a completion may submit to this very brick.
+ * Everything here blocks and runs in a worker (file_queue.c), but for the read that
+ * is tried inline.  No lock is held: a completion may submit to this very brick.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,7 +19,6 @@
 #include "file.h"
 
 #define FILE_IOV	256		/* segments per system call */
-#define FILE_BATCH	64		/* requests per batch */
 #define FILE_ZEROES	(64U << 10)
 
 static const char zeroes[FILE_ZEROES] __attribute__((aligned(4096)));
@@ -93,8 +79,8 @@ static bool iov_aligned(const struct iovec *iov, unsigned int n, u32 align)
  * Move @len bytes between @batch and the file.  Returns 0 or -errno; *moved says
  * how far a read came before the end of the file.
  */
-static int file_transfer(struct file_brick *fb, struct list_head *batch, u64 pos, u64 len,
-			 bool write, int flags, u64 *moved)
+static int file_transfer(int fd, struct list_head *batch, u64 pos, u64 len, bool write, int flags,
+			 u64 *moved)
 {
 	struct iovec iov[FILE_IOV];
 	u64 done = 0;
@@ -105,8 +91,8 @@ static int file_transfer(struct file_brick *fb, struct list_head *batch, u64 pos
 
 		if (!n)
 			return -EINVAL;		/* less memory than length */
-		got = write ? pwritev2(fb->fd, iov, n, (off_t)(pos + done), flags) :
-			      preadv2(fb->fd, iov, n, (off_t)(pos + done), flags);
+		got = write ? pwritev2(fd, iov, n, (off_t)(pos + done), flags) :
+			      preadv2(fd, iov, n, (off_t)(pos + done), flags);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -167,7 +153,18 @@ static int file_bounce(struct file_brick *fb, struct list_head *batch, u64 pos, 
 static int file_move(struct file_brick *fb, struct list_head *batch, u64 pos, u64 len,
 		     bool write, int flags, u64 *moved)
 {
+	struct xio_request *rq = list_first_entry(batch, struct xio_request, link);
+	struct file_aspect *a = xio_aspect(rq);
+
 	*moved = 0;
+	if (a->kind == FILE_BYPASS) {
+		int err = file_transfer(fb->bypass_fd, batch, pos, len, write, flags, moved);
+
+		/* a file system that wants even more alignment will have it */
+		if (err != -EINVAL)
+			return err;
+		__atomic_store_n(&fb->bypass, false, __ATOMIC_RELAXED);
+	}
 	if (fb->direct) {
 		struct iovec iov[FILE_IOV];
 		unsigned int n = file_map(batch, 0, iov);
@@ -175,7 +172,7 @@ static int file_move(struct file_brick *fb, struct list_head *batch, u64 pos, u6
 		if (n == FILE_IOV || !iov_aligned(iov, n, fb->align))
 			return file_bounce(fb, batch, pos, len, write, flags, moved);
 	}
-	return file_transfer(fb, batch, pos, len, write, flags, moved);
+	return file_transfer(fb->fd, batch, pos, len, write, flags, moved);
 }
 
 /* --- operations --- */
@@ -344,7 +341,7 @@ bool file_read_inline(struct file_brick *fb, struct xio_request *rq)
 	int err;
 
 	list_add(&rq->link, &batch);
-	err = file_transfer(fb, &batch, rq->pos, rq->len, false, RWF_NOWAIT, &moved);
+	err = file_transfer(fb->fd, &batch, rq->pos, rq->len, false, RWF_NOWAIT, &moved);
 	list_del_init(&rq->link);
 	if (err == -EOPNOTSUPP)
 		__atomic_store_n(&fb->nowait, false, __ATOMIC_RELAXED);
@@ -354,59 +351,9 @@ bool file_read_inline(struct file_brick *fb, struct xio_request *rq)
 	return true;
 }
 
-/* --- workers --- */
+/* --- one batch --- */
 
-/* Must this wait for others of its kind? */
-static bool file_serial(const struct file_brick *fb, const struct xio_request *rq)
-{
-	return rq->op == XIO_WRITE && !fb->direct && !fb->block;
-}
-
-/* Is there something to do now?  Called with fb->lock held. */
-static bool file_runnable(const struct file_brick *fb)
-{
-	return fb->queued > fb->queued_serial || (fb->queued && !fb->writing);
-}
-
-/*
- * Move the first request that may run, and its companions, to @batch; returns
- * their bytes.  There is one.  Called with fb->lock held.
- */
-static u64 file_take(struct file_brick *fb, struct list_head *batch)
-{
-	struct xio_request *rq, *next;
-	unsigned int n = 0;
-	unsigned int flags = 0;
-	int op = -1;
-	u64 pos = 0, len = 0;
-
-	list_for_each_entry_safe(rq, next, &fb->queue, link) {
-		bool serial = file_serial(fb, rq);
-
-		if (op < 0) {
-			if (serial && fb->writing)
-				continue;
-			op = rq->op;
-			flags = rq->flags & XIO_FUA;
-			pos = rq->pos;
-		} else if (op == XIO_FLUSH) {
-			if (rq->op != XIO_FLUSH)
-				continue;
-		} else if (op != XIO_WRITE || rq->op != XIO_WRITE || rq->pos != pos + len ||
-			   (rq->flags & XIO_FUA) != flags || len + rq->len > XIO_MAX_IO) {
-			break;
-		}
-		list_move_tail(&rq->link, batch);
-		fb->queued--;
-		fb->queued_serial -= serial;
-		len += rq->len;
-		if (++n == FILE_BATCH)
-			break;
-	}
-	return len;
-}
-
-static void file_execute(struct file_brick *fb, struct list_head *batch, u64 len)
+void file_execute(struct file_brick *fb, struct list_head *batch, u64 len)
 {
 	struct xio_request *rq = list_first_entry(batch, struct xio_request, link), *next;
 	int err = -EOPNOTSUPP;
@@ -438,112 +385,4 @@ static void file_execute(struct file_brick *fb, struct list_head *batch, u64 len
 		break;
 	}
 	file_done_all(fb, batch, err);
-}
-
-static void *file_worker(void *arg);
-
-/* Called with fb->lock held. */
-static int file_spawn(struct file_brick *fb)
-{
-	sigset_t all, old;
-	int err;
-
-	/* signals are for the threads of the host program */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&fb->thread[fb->started], NULL, file_worker, fb);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
-		return -err;
-	fb->started++;
-	fb->running++;
-	return 0;
-}
-
-/* More hands if there is more to do; called with fb->lock held. */
-static void file_kick(struct file_brick *fb)
-{
-	if (fb->waking || !fb->idle || !file_runnable(fb))
-		return;
-	fb->waking = true;
-	pthread_cond_signal(&fb->wake);
-}
-
-static void *file_worker(void *arg)
-{
-	struct file_brick *fb = arg;
-	bool last;
-
-	pthread_setname_np(pthread_self(), "mars-file");
-	pthread_mutex_lock(&fb->lock);
-	for (;;) {
-		LIST_HEAD(batch);
-		bool serial;
-		u64 len;
-
-		while (!file_runnable(fb) && !fb->stop) {
-			fb->idle++;
-			pthread_cond_wait(&fb->wake, &fb->lock);
-			fb->idle--;
-			fb->waking = false;
-		}
-		if (!file_runnable(fb))
-			break;
-		len = file_take(fb, &batch);
-		serial = file_serial(fb, list_first_entry(&batch, struct xio_request, link));
-		fb->writing |= serial;
-		file_kick(fb);
-		/* without another worker we only do it alone, later */
-		if (file_runnable(fb) && !fb->idle && fb->started < FILE_WORKERS)
-			file_spawn(fb);
-		pthread_mutex_unlock(&fb->lock);
-		file_execute(fb, &batch, len);
-		pthread_mutex_lock(&fb->lock);
-		if (serial)
-			fb->writing = false;
-	}
-	last = --fb->running == 0;
-	pthread_mutex_unlock(&fb->lock);
-	if (last) {
-		close(fb->fd);
-		__atomic_store_n(&fb->fd, -1, __ATOMIC_RELEASE);
-		mars_brick_leds(&fb->brick, false, true);
-	}
-	return NULL;
-}
-
-void file_queue(struct file_brick *fb, struct xio_request *rq)
-{
-	pthread_mutex_lock(&fb->lock);
-	list_add_tail(&rq->link, &fb->queue);
-	fb->queued++;
-	fb->queued_serial += file_serial(fb, rq);
-	file_kick(fb);
-	pthread_mutex_unlock(&fb->lock);
-}
-
-void file_workers_stop(struct file_brick *fb)
-{
-	pthread_mutex_lock(&fb->lock);
-	fb->stop = true;
-	pthread_cond_broadcast(&fb->wake);
-	pthread_mutex_unlock(&fb->lock);
-}
-
-int file_workers_start(struct file_brick *fb)
-{
-	int err;
-
-	pthread_mutex_lock(&fb->lock);
-	fb->stop = false;
-	fb->waking = false;
-	err = file_spawn(fb);
-	pthread_mutex_unlock(&fb->lock);
-	return err;
-}
-
-void file_workers_join(struct file_brick *fb)
-{
-	while (fb->started)
-		pthread_join(fb->thread[--fb->started], NULL);
 }

@@ -366,6 +366,75 @@ static void bursts(void)
 	end();
 }
 
+/* A length as writebacks have it: odd, short, or long enough to bypass the page cache. */
+static u32 some_length(u32 left)
+{
+	switch (exec_random(4)) {
+	case 0:
+		return min_t(u32, left, 1 + exec_random(9000));
+	case 1:
+		return min_t(u32, left, 4096 * (1 + exec_random(16)));
+	default:
+		return min_t(u32, left, 131072 + 4096 * exec_random(224));
+	}
+}
+
+/*
+ * A data disk under writes of all lengths side by side, with readers that fill the
+ * page cache meanwhile: content must match a model, seen through the brick and through
+ * the page cache, and no flush may fail.
+ */
+static void long_writes(void)
+{
+	enum { N = 512, SIZE = 8 * MIB };
+	static struct source_io io[N], peek[8];
+	struct mars_brick *src;
+	u8 *model, *back;
+	unsigned int round, i, n;
+	u32 pos, len;
+	int fd;
+
+	begin();
+	model = alloc_pages_exact(SIZE, GFP_KERNEL | __GFP_ZERO);
+	back = alloc_pages_exact(SIZE, GFP_KERNEL);
+	CHECK(model && back);
+	make_file("long", SIZE);
+	src = start(MARS_FILE_EXCL, SIZE);
+	fd = open(path, O_RDONLY);
+	CHECK(fd >= 0);
+	for (round = 0; round < 20; round++) {
+		for (n = 0, pos = 0; pos < SIZE && n < N; n++, pos += len) {
+			bool clear = !exec_random(16);
+
+			len = some_length(SIZE - pos);
+			if (clear)
+				memset(model + pos, 0, len);
+			else
+				random_fill(model + pos, len);
+			source_start(src, &io[n], clear ? XIO_DISCARD : XIO_WRITE,
+				     exec_random(16) ? 0 : XIO_FUA, pos, model + pos, len);
+			if (n < ARRAY_SIZE(peek))
+				source_start(src, &peek[n], XIO_READ, 0,
+					     exec_random(SIZE - 65536), back + n * 65536, 65536);
+		}
+		for (i = 0; i < n; i++)
+			CHECK_EQ(source_wait(&io[i]), 0);
+		for (i = 0; i < min_t(u32, n, ARRAY_SIZE(peek)); i++)
+			CHECK_EQ(source_wait(&peek[i]), 0);
+		CHECK_EQ(source_io(src, XIO_FLUSH, 0, 0, NULL, 0), 0);
+		for (i = 0; i < SIZE / MIB; i++)
+			CHECK_EQ(source_io(src, XIO_READ, 0, i * MIB, back + i * MIB, MIB), 0);
+		CHECK_MEM(back, model, SIZE);
+		CHECK_EQ(pread(fd, back, SIZE, 0), SIZE);
+		CHECK_MEM(back, model, SIZE);
+	}
+	CHECK_EQ(brick_status("f").state, MARS_S_OK);
+	close(fd);
+	free_pages_exact(model, SIZE);
+	free_pages_exact(back, SIZE);
+	end();
+}
+
 /* Off is reported when everything in flight has ended, and the brick can come back. */
 static void off_under_load(void)
 {
@@ -406,6 +475,7 @@ int main(void)
 	RUN(no_space);
 	RUN(direct);
 	RUN(bursts);
+	RUN(long_writes);
 	RUN(off_under_load);
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
 	CHECK_EQ(system(cmd), 0);
