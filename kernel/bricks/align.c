@@ -30,6 +30,7 @@
 
 #include "../core/extent.h"
 #include "../core/gate.h"
+#include "../core/types.h"
 #include "../core/xio.h"
 
 #define BLOCK_MIN	512u

@@ -27,6 +27,7 @@
 
 #include "../core/extent.h"
 #include "../core/gate.h"
+#include "../core/types.h"
 #include "../core/xio.h"
 
 #define TRAP_MAX	256		/* clones kept behind their end */

@@ -22,6 +22,7 @@
 #include <linux/workqueue.h>
 
 #include "../core/gate.h"
+#include "../core/types.h"
 #include "../core/xio.h"
 
 #define BURST_NS	50000000ull		/* 50 ms */

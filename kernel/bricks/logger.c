@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "core/types.h"
 #include "logger.h"
 
 #define LG_CREDITS_DEFAULT	(64ULL << 20)

@@ -381,6 +381,4 @@ struct lg_mark lg_clean(struct logger *lg);	/* lock held */
 bool lg_wants_checkpoint(struct logger *lg);	/* lock held */
 void lg_checkpoint(struct logger *lg);
 
-extern const struct mars_brick_type logger_brick_type;
-
 #endif /* _MARS_LOGGER_H */

@@ -247,6 +247,9 @@ void lg_pool_exit(struct logger *lg)
 
 /**
  * lg_take - admit a request: memory and structures for its records
+ * @lg: the logger
+ * @pos: device range ...
+ * @len: ... of the request
  * @payload: it has data; otherwise one record without memory
  * @shadows: out: its records, ascending
  *
@@ -316,6 +319,8 @@ static void lg_cut(void *ctx, struct mars_extent *ext, u64 pos, u64 len,
 
 /**
  * lg_insert - the next record of the log: make it visible
+ * @lg: the logger
+ * @s: the record
  *
  * Order: whoever comes later here is later in the log and newer for readers.
  */
@@ -361,6 +366,7 @@ void lg_put(struct logger *lg, struct lg_shadow *s)
 
 /**
  * lg_retire - remove from the head of the fifo what is settled
+ * @lg: the logger
  *
  * A shadow replaced by newer ones is settled only when those are durable: a replay
  * that starts behind it must find them.

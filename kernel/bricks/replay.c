@@ -24,6 +24,7 @@
 #include <linux/minmax.h>
 #include <linux/string.h>
 
+#include "core/types.h"
 #include "replay.h"
 
 #define ROUNDS		8		/* of one run of the work item */

@@ -209,6 +209,4 @@ u64 replay_checkpoint_due(const struct replay *r);
 void replay_data_done(struct replay *r, struct replay_io *io, u64 now);
 void replay_rewind(struct replay *r);
 
-extern const struct mars_brick_type replay_brick_type;
-
 #endif /* _MARS_REPLAY_H */

@@ -2,19 +2,13 @@
 /*
  * types.c - the table of all brick types that exist in both homes of the core
  *
- * A new portable type: declare its struct mars_brick_type here, add a line to the
+ * A new portable type: declare its struct mars_brick_type in types.h, add a line to the
  * table, done.  Types that exist in one home only (gendisk, nbd, ...) are
  * registered by that home, behind mars_core_init().
  */
 #include <linux/kernel.h>
 
 #include "types.h"
-
-extern const struct mars_brick_type check_brick_type;
-extern const struct mars_brick_type limit_brick_type;
-extern const struct mars_brick_type align_brick_type;
-extern const struct mars_brick_type logger_brick_type;
-extern const struct mars_brick_type replay_brick_type;
 
 const struct mars_brick_type *const mars_portable_types[] = {
 	&check_brick_type,

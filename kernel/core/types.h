@@ -10,4 +10,10 @@
 extern const struct mars_brick_type *const mars_portable_types[];
 extern const unsigned int mars_nr_portable_types;
 
+extern const struct mars_brick_type check_brick_type;
+extern const struct mars_brick_type limit_brick_type;
+extern const struct mars_brick_type align_brick_type;
+extern const struct mars_brick_type logger_brick_type;
+extern const struct mars_brick_type replay_brick_type;
+
 #endif /* _MARS_TYPES_H */
