@@ -7,7 +7,7 @@
  * that a link can really be cut and mended. Nothing survives `dispose`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, watch } from 'node:fs';
+import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, watch, type FSWatcher } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -71,6 +71,7 @@ export class LabNode {
   #child: ChildProcess | undefined;
   #exited: Promise<number> = Promise.resolve(0);
   readonly #listeners = new Set<(line: string) => void>();
+  readonly #watchers = new Set<FSWatcher>();
   /** everything the daemon said */
   log = '';
 
@@ -180,11 +181,19 @@ export class LabNode {
       const look = (): void => {
         if (!done(this.link(key))) return;
         watcher.close();
+        this.#watchers.delete(watcher);
         resolve();
       };
       const watcher = watch(dir, look);
+      this.#watchers.add(watcher);
       look();
     });
+  }
+
+  /** End whatever still waits for a key; it would keep the process alive. */
+  stopWaiting(): void {
+    for (const watcher of this.#watchers) watcher.close();
+    this.#watchers.clear();
   }
 
   /** Where the export of a resource listens. */
@@ -271,6 +280,7 @@ export class Lab {
 
   /** End everything and remove all files. */
   async dispose(): Promise<void> {
+    for (const node of this.nodes) node.stopWaiting();
     await Promise.all(this.nodes.map((n) => n.kill()));
     for (const relay of this.#relays.values()) await relay.cut();
     rmSync(this.dir, { recursive: true, force: true });
