@@ -15,7 +15,7 @@ import { openLocalTree, type LinkTree } from '../tree/tree.js';
 import type { Snapshot } from '../tree/types.js';
 import { allResources, isMember } from '../view/facts.js';
 import type { Local } from '../view/states.js';
-import { execute, type Executor } from './execute.js';
+import { execute, remarks, type Executor } from './execute.js';
 import { combine, failure, type Outcome, type Report, type Streams } from './output.js';
 import type { Plan, Situation } from './plan/plan.js';
 import { daemonRuns, devicePresent, directoryWarnings } from './probe.js';
@@ -76,6 +76,8 @@ export class Context {
           .join(', ')}`,
         next: 'name the host of this state directory with --host or MARS_HOST',
       });
+    if (tree.snapshot().get(keys.peer(this.host)) !== undefined)
+      this.warn(`This directory is not that of ${this.host}: what is written reaches it through the tree.`);
     for (const text of directoryWarnings(this.dir, process.getuid?.())) this.warn(text);
     return tree;
   }
@@ -202,6 +204,7 @@ export class Context {
         code: EXIT.ok,
         message: done.message,
         data: { writes: done.writes, pending: done.pending },
+        remarks: remarks(done, this.options.dryRun),
       };
     } catch (thrown) {
       return failure(asMarsError(thrown), resource);

@@ -6,6 +6,7 @@
  */
 import { EXIT, REASONS } from '../errors.js';
 import { PRIMITIVES } from '../view/primitives.js';
+import { STATUS_FIELDS } from '../view/schema.js';
 import { COMMANDS } from './commands/index.js';
 import { GROUPS, type Command, type Group } from './commands/spec.js';
 import { commandUsage, GLOBAL_OPTIONS, sentence } from './help.js';
@@ -54,6 +55,7 @@ export function referenceDocument(): string {
   const views = Object.entries(PRIMITIVES).map(
     ([name, p]) => `| \`view-${name}\` | ${p.scope} | ${cell(p.summary)} |`,
   );
+  const fields = Object.entries(STATUS_FIELDS).map(([path, text]) => `| \`${path}\` | ${cell(text)} |`);
   return [
     GENERATED,
     '# marsadm',
@@ -61,6 +63,7 @@ export function referenceDocument(): string {
     `## Options of every command\n\n${GLOBAL_OPTIONS.map((o) => `- \`${o.flags}\`: ${o.summary}`).join('\n')}`,
     `## Exit codes\n\n${exits.map((e) => `- ${e.code}: ${e.text}`).join('\n')}\n\nThe words behind them are in [errors.md](errors.md).`,
     `## Output for programs\n\nWith \`--json\` one object is printed: \`ok\`, \`code\` (the exit code), \`message\`, and where they apply \`reason\`, \`found\`, \`next\`, \`data\`, \`warnings\` and \`results\` (one per resource, with \`resource\` and the same fields). Fields are only added.`,
+    `## Status document\n\n\`marsadm view --json\` prints this in \`data\`. Sizes and positions are bytes.\n\n| field | meaning |\n| --- | --- |\n${fields.join('\n')}`,
     ...groups.map((group) => `## ${GROUPS[group]}\n\n${shown(group).map(entry).join('\n\n')}`),
     `## Scalar views\n\n| command | of a | prints |\n| --- | --- | --- |\n${views.join('\n')}`,
   ]

@@ -41,6 +41,15 @@ export interface Done {
   readonly pending: readonly string[];
 }
 
+/** What there is to say to people beyond the message: writes of a dry run, and what was not waited for. */
+export function remarks(done: Done, dryRun: boolean): string[] {
+  const writes = dryRun ? done.writes.flatMap((batch) => Object.entries(batch)) : [];
+  return [
+    ...writes.map(([key, value]) => (value === null ? `  delete ${key}` : `  write ${key} -> ${value}`)),
+    ...done.pending.map((name) => `  ${dryRun ? 'wait for' : 'not waited for'} ${name}`),
+  ];
+}
+
 /** Plan and carry out. Throws MarsError. */
 export async function execute(ex: Executor, first: Step): Promise<Done> {
   if (ex.dryRun) return preview(ex, first);

@@ -22,6 +22,8 @@ export interface Outcome {
   readonly found?: string;
   readonly next?: string;
   readonly data?: Json;
+  /** further lines for people; not part of the JSON output */
+  readonly remarks?: readonly string[];
   readonly results?: readonly Outcome[];
 }
 
@@ -75,14 +77,18 @@ export function combine(results: readonly Outcome[]): Outcome {
 export function print(report: Report, streams: Streams, json: boolean, warnings: readonly string[]): void {
   const { outcome } = report;
   if (json) {
-    streams.out(`${JSON.stringify({ ...outcome, ...(warnings.length > 0 && { warnings }) })}\n`);
+    const whole = { ...outcome, ...(warnings.length > 0 && { warnings }) };
+    streams.out(
+      `${JSON.stringify(whole, (key, value: unknown) => (key === 'remarks' ? undefined : value))}\n`,
+    );
     return;
   }
   if (report.text !== undefined && report.text !== '') streams.out(`${report.text}\n`);
   const parts = outcome.results ?? [outcome];
   for (const part of parts) {
     if (!part.ok) printFailure(part, streams, parts.length > 1);
-    else if (report.text === undefined) streams.out(`${part.message}\n`);
+    else if (report.text === undefined)
+      streams.out(`${[part.message, ...(part.remarks ?? [])].join('\n')}\n`);
   }
 }
 

@@ -25,6 +25,9 @@ export interface World {
   readonly terminal: boolean;
 }
 
+/** One word, none, or for `<word...>` several. */
+type Argument = string | undefined | string[];
+
 /** What commander found on the command line. */
 interface Parsed {
   readonly command: Command;
@@ -93,7 +96,7 @@ function parseWith(table: readonly Command[], argv: readonly string[]): Parsed |
       const options = command.opts<Record<string, string | boolean | undefined>>();
       found = {
         command: spec,
-        input: { args: command.processedArgs as (string | undefined)[], options },
+        input: { args: (command.processedArgs as Argument[]).flat(), options },
         globals: program.opts(),
         force,
       };

@@ -20,6 +20,8 @@ import {
   members,
   messages,
   openCount,
+  pendingRequests,
+  possibleSize,
   reach,
   size,
   splitBrain,
@@ -28,6 +30,7 @@ import {
   wish,
   type Scope,
 } from './facts.js';
+import { replayLag } from './lag.js';
 import { progress } from './logline.js';
 import {
   diskPresent,
@@ -85,6 +88,10 @@ export interface ReplicaStatus {
   readonly sync: { readonly done: number; readonly rest: number; readonly size: number };
   readonly log: LogStatus | null;
   readonly writeback: number;
+  /** seconds behind the primary; null when it is not known, see lag.ts */
+  readonly lag: number | null;
+  /** requests that the daemon has not answered yet */
+  readonly requests: readonly string[];
   readonly replayCode: string | null;
   readonly problems: readonly Problem[];
   readonly messages: readonly { readonly key: string; readonly text: string }[];
@@ -94,6 +101,8 @@ export interface ResourceStatus {
   readonly name: string;
   readonly uuid: string | null;
   readonly size: number;
+  /** what it could grow to: the size of the smallest data device */
+  readonly possibleSize: number;
   readonly primary: string | null;
   readonly timeline: number;
   readonly splitBrain: readonly string[];
@@ -133,6 +142,9 @@ export function statusDocument(
 const seconds = (since: bigint | undefined, now: bigint): number | null =>
   since === undefined || since > now ? null : Number((now - since) / 1_000_000_000n);
 
+const lagSeconds = (ns: bigint | undefined): number | null =>
+  ns === undefined ? null : Number(ns / 1_000_000n) / 1000;
+
 function peerStatus(snap: Snapshot, local: Local, host: string, now: bigint): PeerStatus {
   const self = host === local.me;
   const state = reach(snap, local.me, host);
@@ -152,6 +164,7 @@ function resourceStatus(s: Scope, local: Local, now: bigint): ResourceStatus {
     name: s.resource,
     uuid: s.snap.value(keys.resourceUuid(s.resource)) ?? null,
     size: Number(size(s)),
+    possibleSize: Number(possibleSize(s)),
     primary: designated(s) ?? null,
     timeline: Number(s.snap.value(keys.timeline(s.resource)) ?? '0'),
     splitBrain: splitBrain(s),
@@ -194,6 +207,8 @@ function replicaStatus(s: Scope, local: Local, now: bigint): ReplicaStatus {
     sync: { done: Number(syncDone(s)), rest: Number(syncRest(s)), size: Number(size(s)) },
     log: logStatus(s),
     writeback: Number(dirty(s)),
+    lag: lagSeconds(replayLag(s, local.me)),
+    requests: pendingRequests(s),
     replayCode: fact(s, 'replay-code') ?? null,
     problems: problems(s, local),
     messages: messages(s),

@@ -7,7 +7,15 @@
  * is absent is off, a number that is absent is 0. Facts of a host that cannot be
  * reached are old: `reach` says since when. Pure functions over a snapshot.
  */
-import { keys, parseCount, parsePosition, type Position, type Switch } from '../tree/catalogue.js';
+import {
+  keys,
+  parseCount,
+  parsePosition,
+  REQUESTS,
+  type Position,
+  type Request,
+  type Switch,
+} from '../tree/catalogue.js';
 import { NONE, type Snapshot } from '../tree/types.js';
 import { forksOf } from '../strategy/history.js';
 
@@ -78,6 +86,12 @@ export const openCount = (s: Scope): bigint => count(fact(s, 'open-count'));
 export const deviceSize = (s: Scope): bigint => count(fact(s, 'device-size'));
 export const size = (s: Scope): bigint => count(s.snap.value(keys.size(s.resource)));
 export const actsize = (s: Scope): bigint => count(s.snap.value(keys.actsize(s.resource, s.host)));
+
+/** Bytes the resource could grow to: the smallest data device of a member limits all. */
+export function possibleSize(s: Scope): bigint {
+  const sizes = members(s).map((host) => actsize(at(s, host)));
+  return sizes.length === 0 ? 0n : sizes.reduce((a, b) => (b < a ? b : a));
+}
 
 /** The host everybody wants to be primary; undefined for nobody. */
 export function designated(s: Scope): string | undefined {
@@ -169,6 +183,20 @@ export function reach(snap: Snapshot, me: string, peer: string): Reach {
     ? entry.value.slice('unreachable:'.length)
     : entry.value;
   return { connected: false, reason, since: entry.stamp };
+}
+
+const ANSWERS: Readonly<Record<Request, string>> = {
+  rotate: 'rotated',
+  'log-delete': 'log-deleted',
+  invalidate: 'invalidated',
+};
+
+/** Requests to the daemon of the host that it has not answered yet. */
+export function pendingRequests(s: Scope): Request[] {
+  return REQUESTS.filter((what) => {
+    const asked = s.snap.value(keys.todo(s.resource, s.host, what));
+    return asked !== undefined && count(asked) > count(fact(s, ANSWERS[what]));
+  });
 }
 
 /** Texts of `msg-KEY`, without the ones that say OK. */

@@ -10,7 +10,6 @@ import {
   actsize,
   actualPrimaries,
   allResources,
-  at,
   clusterMembers,
   designated,
   deviceSize,
@@ -22,6 +21,8 @@ import {
   isMember,
   members,
   openCount,
+  pendingRequests,
+  possibleSize,
   reach,
   replayStop,
   size,
@@ -33,6 +34,7 @@ import {
   type Scope,
 } from './facts.js';
 import { percent } from './format.js';
+import { replayLag } from './lag.js';
 import { progress, type Progress } from './logline.js';
 import { diskPresent, diskstate, flags, replstate, role, todoRole, type Local } from './states.js';
 
@@ -77,19 +79,6 @@ const part = (summary: string, pos: (p: Progress) => bigint, all: (p: Progress) 
     const p = progress(s);
     return p ? percent(pos(p), all(p)) : null;
   });
-
-/** ns by which this replica lags behind what the primary has made durable; 0 when it holds everything. */
-function replayLag(s: Scope): bigint | undefined {
-  const primary = designated(s);
-  if (primary === undefined || primary === s.host) return 0n;
-  const here = fact(s, 'lamport');
-  const there = fact(at(s, primary), 'lamport');
-  if (here === undefined || there === undefined || !/^\d+$/.test(here) || !/^\d+$/.test(there))
-    return undefined;
-  const p = progress(s);
-  const lag = BigInt(there) - BigInt(here);
-  return lag < 0n || (p !== undefined && p.applied >= p.end) ? 0n : lag;
-}
 
 export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
   // the cluster
@@ -155,6 +144,7 @@ export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
     (s) => fact(s, 'replay-code') ?? '',
   ),
   'disk-error': res('errno of the data device, 0 = none', (s) => Number(fact(s, 'disk-error') ?? '0')),
+  'pending-requests': res('requests the daemon has not answered yet', (s) => pendingRequests(s)),
   state: res('`ok`, or the named error state of the primary', (s) => fact(s, 'state') ?? ''),
 
   // states
@@ -174,13 +164,7 @@ export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
   'device-size': res('bytes of the exported device, 0 if it is not there', (s) => num(deviceSize(s))),
   'disk-size': res('bytes of the data device', (s) => num(actsize(s))),
   'resource-size': res('bytes of the resource', (s) => num(size(s))),
-  'resource-possible-size': res('bytes the resource could grow to', (s) =>
-    num(
-      members(s)
-        .map((h) => actsize(at(s, h)))
-        .reduce((a, b) => (b < a ? b : a), actsize(s)),
-    ),
-  ),
+  'resource-possible-size': res('bytes the resource could grow to', (s) => num(possibleSize(s))),
 
   // sync
   'sync-size': res('bytes to synchronise in all', (s) => num(size(s))),
@@ -210,7 +194,9 @@ export const PRIMITIVES: Readonly<Record<string, Primitive>> = {
     (p) => p.fetched,
   ),
   'replay-lognr': log('number of the log being applied', (p) => p.logs.applied),
-  'replay-lag': res('nanoseconds this replica is behind its primary', (s) => num(replayLag(s))),
+  'replay-lag': res('nanoseconds this replica is behind its primary, empty if not known', (s, l) =>
+    num(replayLag(s, l.me)),
+  ),
   'work-size': log('bytes of log written by the primary', (p) => p.end),
   'work-pos': log('bytes of log applied', (p) => p.applied),
   'work-rest': log('bytes of log still to fetch or apply', (p) => p.end - p.applied),

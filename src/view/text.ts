@@ -5,9 +5,12 @@
  * under way, and every problem. What was heard from a host that cannot be
  * reached now carries its age. Pure functions from the document.
  */
-import { isReasonCode, REASONS } from '../errors.js';
+import { EXIT, isReasonCode, REASONS } from '../errors.js';
 import { bar, humanSize, humanTime, percent } from './format.js';
 import type { ReplicaStatus, ResourceStatus, StatusDocument } from './document.js';
+
+/** Sizes are multiples of this. */
+const PAGE = 4096;
 
 /** Colours; identity functions when the output is not for a terminal. */
 export interface Paint {
@@ -28,10 +31,22 @@ function resourceLines(doc: StatusDocument, r: ResourceStatus, paint: Paint): st
   const count = `[${r.members.length}/${doc.cluster.members.length}]`;
   const lines = [`--------- resource ${r.name} ${humanSize(BigInt(r.size))} ${count}`];
   for (const line of r.splitBrain) lines.push(paint.bad(`  SPLIT BRAIN ${line}`));
+  for (const line of spaceLines(r)) lines.push(paint.bad(`  LOG SPACE ${line}`));
   const here = r.members.find((m) => m.self);
   if (here) lines.push(...localLines(r, here, count, paint));
   for (const m of r.members) if (!m.self) lines.push(...peerLines(r, m, paint));
+  if (r.possibleSize >= r.size + PAGE)
+    lines.push(`  could grow to ${humanSize(BigInt(r.possibleSize))}: marsadm resize ${r.name}`);
   return lines;
+}
+
+/** A log disk that is filling up concerns everybody, wherever it is. */
+function spaceLines(r: ResourceStatus): string[] {
+  return r.members.flatMap((m) =>
+    m.problems
+      .filter((p) => p.code.startsWith('log-space-'))
+      .map((p) => `${p.code.slice('log-space-'.length)} at ${m.host}: ${p.text}`),
+  );
 }
 
 function localLines(r: ResourceStatus, m: ReplicaStatus, count: string, paint: Paint): string[] {
@@ -65,6 +80,7 @@ function words(m: ReplicaStatus, r: ResourceStatus, paint: Paint): string {
 
 function progressLines(m: ReplicaStatus, indent: string): string[] {
   const lines: string[] = [];
+  if (m.requests.length > 0) lines.push(`${indent}requested: ${m.requests.join(', ')}`);
   if (m.sync.rest > 0) {
     const [done, size] = [BigInt(m.sync.done), BigInt(m.sync.size)];
     lines.push(
@@ -79,7 +95,10 @@ function progressLines(m: ReplicaStatus, indent: string): string[] {
     lines.push(
       `${indent}replaying: ${bar(applied, fetched, end)} ${percent(applied, end)}% logs: [${numbers}]`,
     );
-    lines.push(`${indent}  > fetch: ${humanSize(end - fetched)} replay: ${humanSize(fetched - applied)}`);
+    const lag = m.lag === null ? '' : ` lag: ${m.lag.toFixed(1)} s`;
+    lines.push(
+      `${indent}  > fetch: ${humanSize(end - fetched)} replay: ${humanSize(fetched - applied)}${lag}`,
+    );
   }
   return lines;
 }
@@ -87,7 +106,10 @@ function progressLines(m: ReplicaStatus, indent: string): string[] {
 function problemLines(m: ReplicaStatus, indent: string, paint: Paint): string[] {
   return [
     ...m.problems.map((p) => paint.bad(`${indent}${p.severity.toUpperCase()} ${p.code}: ${p.text}`)),
-    ...m.messages.map((x) => `${indent}${x.key}: ${explain(x.text)}`),
+    ...m.messages.map((x) => {
+      const line = `${indent}${x.key}: ${explain(x.text)}`;
+      return isReasonCode(x.text) && REASONS[x.text].exit === EXIT.ok ? line : paint.bad(line);
+    }),
   ];
 }
 

@@ -6,6 +6,7 @@
  * so the cluster code is loaded by those who need it.
  */
 import { networkInterfaces } from 'node:os';
+import type * as ClusterCode from '../../cluster/join.js';
 import { MarsError } from '../../errors.js';
 import { formatAddress, keys, parseAddress } from '../../tree/catalogue.js';
 import { clusterMembers, reach } from '../../view/facts.js';
@@ -17,7 +18,7 @@ import { checkLeaveCluster } from '../plan/maintenance.js';
 import { daemonRuns } from '../probe.js';
 import { arg, text, type Command, type Input } from './spec.js';
 
-const clusterCode = (): Promise<typeof import('../../cluster/join.js')> => import('../../cluster/join.js');
+const clusterCode = (): Promise<typeof ClusterCode> => import('../../cluster/join.js');
 
 /** Where members listen unless they say otherwise. */
 const PORT = 7777;

@@ -6,7 +6,7 @@ import { validResource } from '../../tree/catalogue.js';
 import { parseSize } from '../../view/format.js';
 import { planCreate, planDelete, planJoin, planLeave, planResize } from '../plan/membership.js';
 import { logFiles, probeDevice, statDevice } from '../probe.js';
-import { arg, text, type Command } from './spec.js';
+import { arg, text, type Command, type Input } from './spec.js';
 
 /** A size, or a device whose size is meant. */
 function sizeArgument(word: string | undefined): bigint | undefined {
@@ -20,6 +20,20 @@ function sizeArgument(word: string | undefined): bigint | undefined {
   return bytes;
 }
 
+/**
+ * `[NAME] [SIZE]` behind the device. A single word that begins like a size or like
+ * the path of a device is SIZE, so a mistyped size never becomes a name.
+ */
+function nameAndSize(input: Input, from: number): { name: string; size: string | undefined } {
+  const [first, second] = input.args.slice(from);
+  const isSize = first !== undefined && /^[\d/]/.test(first);
+  const [name, size] = second === undefined && isSize ? [undefined, first] : [first, second];
+  const option = text(input, 'name');
+  if (name !== undefined && option !== undefined && name !== option)
+    throw new MarsError('usage', { found: `NAME is ${name}, --name is ${option}` });
+  return { name: validResource(option ?? name ?? arg(input, 0)), size };
+}
+
 const nameOption = {
   flags: '--name <name>',
   summary: 'name of the exported device (default: that of the resource)',
@@ -28,15 +42,15 @@ const nameOption = {
 export const resourceCommands: readonly Command[] = [
   {
     name: 'create-resource',
-    args: '<resource> <device> [size]',
+    args: '<resource> <device> [name] [size]',
     group: 'resource',
     summary: 'make a resource from a local block device or file; this host becomes primary',
     details:
-      'The data on DEVICE is kept. Without SIZE all of the device is used. SIZE is a number with an optional suffix (k m g t p: powers of 1000, K M G T P: of 1024), or a device whose size is meant. Waits until the exported device is there, if a daemon runs.',
+      'The data on DEVICE is kept. NAME is that of the exported device, by default that of the resource. Without SIZE all of the device is used. SIZE is a number with an optional suffix (k m g t p: powers of 1000, K M G T P: of 1024), or a device whose size is meant; a single word behind DEVICE that begins with a digit or `/` is SIZE. Waits until the exported device is there, if a daemon runs.',
     options: [nameOption],
     run: (ctx, input) => {
-      const name = validResource(text(input, 'name') ?? arg(input, 0));
-      const size = sizeArgument(input.args[2]);
+      const { name, size: word } = nameAndSize(input, 2);
+      const size = sizeArgument(word);
       const uuid = ctx.freshUuid();
       return ctx.perResource(
         arg(input, 0),
@@ -48,14 +62,19 @@ export const resourceCommands: readonly Command[] = [
   },
   {
     name: 'join-resource',
-    args: '<resource> <device>',
+    args: '<resource> <device> [name]',
     group: 'resource',
     summary: 'make a replica of a resource on a local block device or file, whose content is overwritten',
     details:
       'Waits until the full sync has started, not until it is done: use `wait-resource R is-consistent` for that.',
     options: [nameOption],
     run: (ctx, input) => {
-      const name = validResource(text(input, 'name') ?? arg(input, 0));
+      const { name, size } = nameAndSize(input, 2);
+      if (size !== undefined)
+        throw new MarsError('usage', {
+          found: `SIZE ${size}: the resource has its size already`,
+          next: 'marsadm help join-resource',
+        });
       return ctx.perResource(
         arg(input, 0),
         (sit, resource) => planJoin(sit, { resource, device: probeDevice(resolve(arg(input, 1))), name }),

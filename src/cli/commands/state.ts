@@ -74,7 +74,9 @@ export const stateCommands: readonly Command[] = [
     name: 'cron',
     args: '[resource]',
     group: 'logs',
-    summary: 'log-rotate where this host is primary, then log-delete; the daemon does both by itself as well',
+    summary: 'log-rotate where this host is primary, then log-delete',
+    details:
+      'A log to which nothing was written is not rotated. The daemon does both by itself as well, by size: cron is for those who want it by the clock.',
     run: (ctx, input) => ctx.perResource(input.args[0] ?? 'all', planCron),
   },
 ];

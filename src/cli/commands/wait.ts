@@ -3,7 +3,7 @@
 import { asMarsError, EXIT, MarsError } from '../../errors.js';
 import { exists, members } from '../../view/facts.js';
 import type { Context } from '../context.js';
-import { execute, waitFor } from '../execute.js';
+import { execute, remarks, waitFor } from '../execute.js';
 import { combine, failure, success, type Outcome, type Report } from '../output.js';
 import { CONDITION_WORDS, namedCondition, unmounted } from '../plan/conditions.js';
 import { planBarrier } from '../plan/maintenance.js';
@@ -45,7 +45,8 @@ export const waitCommands: readonly Command[] = [
       const [resource] = input.args;
       const only = resource === undefined || resource === 'all' ? undefined : ctx.select(resource, 'mine')[0];
       const done = await execute(ctx.executor(), (snap) => planBarrier(ctx.situation(snap), only));
-      return success(done.message, { writes: done.writes, pending: done.pending });
+      const text = [done.message, ...remarks(done, ctx.options.dryRun)].join('\n');
+      return success(done.message, { writes: done.writes, pending: done.pending }, text);
     },
   },
   {

@@ -8,11 +8,14 @@
  * either side and repeating it does no harm.
  */
 import { MarsError } from '../../errors.js';
+import { EMPTY_LOG } from '../../strategy/history.js';
 import { keys, type Request } from '../../tree/catalogue.js';
 import {
   allResources,
+  at,
   clusterMembers,
   designated,
+  fetchPosition,
   is,
   isMember,
   members,
@@ -54,12 +57,18 @@ export function planLogDelete(sit: Situation, r: string): Plan {
   return plan(`${r}: logs that no replica needs are deleted`, request(sit, r, 'log-delete', 'log-deleted'));
 }
 
-/** Rotate where this host is primary, then delete what is not needed. */
+/** Is the newest log of this host without a single write, as far as it has told? */
+function logIsEmpty(s: Scope): boolean {
+  const newest = fetchPosition(s);
+  return newest !== undefined && newest.pos <= EMPTY_LOG;
+}
+
+/** Rotate where this host is primary and has written since, then delete what is not needed. */
 export function planCron(sit: Situation, r: string): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
   const rest = (): Plan => planLogDelete(sit, r);
-  return is(s, 'is-primary') ? { ...planRotate(sit, r), next: rest } : rest();
+  return is(s, 'is-primary') && !logIsEmpty(s) ? { ...planRotate(sit, r), next: rest } : rest();
 }
 
 export function planInvalidate(sit: Situation, r: string): Plan {
@@ -78,6 +87,11 @@ export function planInvalidate(sit: Situation, r: string): Plan {
           : `close or unmount the device, then marsadm wait-resource ${r} is-primary-off`,
     });
   if (primary === undefined) throw new MarsError('no-primary', { next: keep });
+  if (!is(at(s, primary), 'is-primary'))
+    throw new MarsError('primary-not-active', {
+      found: `${primary} may still need what ${sit.me} holds`,
+      next: `marsadm wait-resource ${r} is-primary --host ${primary}`,
+    });
   const asked = request(sit, r, 'invalidate', 'invalidated');
   return plan(`${sit.me}: the replica of ${r} is thrown away and comes again from ${primary}`, {
     ...asked,

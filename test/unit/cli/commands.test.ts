@@ -369,6 +369,65 @@ test('cron rotates and deletes on the primary, only deletes elsewhere', async (t
   t.truthy(b.value(keys.todo('r1', 'hostb', 'log-delete')));
 });
 
+test('cron leaves a log alone to which nothing was written', async (t) => {
+  const a = new Bench(t);
+  a.resource();
+  a.write({ [keys.actual('r1', 'hosta', 'fetch-pos')]: 'log-000000002-hosta,4096' });
+  t.is((await a.run('cron')).code, 0);
+  t.is(a.value(keys.todo('r1', 'hosta', 'rotate')), undefined);
+  t.truthy(a.value(keys.todo('r1', 'hosta', 'log-delete')));
+});
+
+test('create-resource takes NAME and SIZE in the order of old, either of them or none', async (t) => {
+  const cases: readonly (readonly [words: readonly string[], name: string, size: number])[] = [
+    [[], 'r1', 8 * MIB],
+    [['dev'], 'dev', 8 * MIB],
+    [['4M'], 'r1', 4 * MIB],
+    [['dev', '4M'], 'dev', 4 * MIB],
+    [['4M', '--name', 'dev'], 'dev', 4 * MIB],
+  ];
+  for (const [words, name, size] of cases) {
+    const b = new Bench(t);
+    t.is((await b.run('create-resource', 'r1', b.disk(), ...words)).code, 0, words.join(' '));
+    t.is(b.value(keys.device('r1', 'hosta')), name, words.join(' '));
+    t.is(b.value(keys.size('r1')), String(size), words.join(' '));
+  }
+  const b = new Bench(t);
+  const both = await b.run('create-resource', 'r1', b.disk(), 'dev', '--name', 'other', '--json');
+  t.is(both.json.reason, 'usage');
+});
+
+test('a dry run shows what it would write and wait for', async (t) => {
+  const b = new Bench(t, 'hostb');
+  b.resource();
+  b.daemonOn();
+  b.write({ [keys.actual('r1', 'hostb', 'is-copying')]: '1' });
+  t.is(
+    (await b.run('disconnect', 'r1', '--dry-run')).out,
+    [
+      'dry run: hostb: r1 is not fetching',
+      '  write resource-r1/todo-hostb/connect -> 0',
+      '  wait for hostb: r1 is-copying=0',
+      '',
+    ].join('\n'),
+  );
+  t.is(b.value(keys.todo('r1', 'hostb', 'connect')), '1');
+  t.is(
+    (await b.run('disconnect', 'r1', '--no-wait')).out,
+    'hostb: r1 is not fetching\n  not waited for hostb: r1 is-copying=0\n',
+  );
+});
+
+test('several keys at once', async (t) => {
+  const b = new Bench(t);
+  t.is((await b.run('set-link', 'x', 'userspace/one', 'userspace/two')).code, 0);
+  t.is((await b.run('get-link', 'userspace/one', 'userspace/two')).out, 'x\nx\n');
+  t.is((await b.run('delete-file', 'userspace/one', 'userspace/none', '--json')).json.reason, 'no-such-key');
+  t.is(b.value('userspace/one'), 'x', 'all or none');
+  t.is((await b.run('delete-file', 'userspace/one', 'userspace/two')).code, 0);
+  t.is(b.value('userspace/two'), undefined);
+});
+
 test('keys below userspace/ are for everybody', async (t) => {
   const b = new Bench(t);
   t.is((await b.run('set-link', 'a value', 'userspace/note')).out, 'userspace/note -> a value\n');

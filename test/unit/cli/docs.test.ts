@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { COMMANDS } from '../../../src/cli/commands/index.js';
+import { bashCompletion } from '../../../src/cli/completion.js';
 import { errorsDocument, manPage, referenceDocument } from '../../../src/cli/docs.js';
 import { EXIT, REASONS } from '../../../src/errors.js';
 
@@ -12,6 +13,7 @@ for (const [name, make] of Object.entries({
   'docs/errors.md': errorsDocument,
   'docs/marsadm.md': referenceDocument,
   'docs/man/marsadm.8': manPage,
+  'packaging/completion/marsadm.bash': bashCompletion,
 })) {
   test(`${name} is current`, (t) => {
     t.is(readFileSync(new URL(name, root), 'utf8'), make(), 'run: node scripts/generate-docs.mjs');

@@ -63,7 +63,7 @@ const CASES: readonly Case[] = [
   {
     name: 'create: no size at all',
     setup: () => undefined,
-    argv: (b) => ['create-resource', 'r1', b.disk(), 'big'],
+    argv: (b) => ['create-resource', 'r1', b.disk(), '8MiB'],
     reason: 'bad-size',
     code: 2,
   },

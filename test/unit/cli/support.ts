@@ -180,6 +180,7 @@ export class Bench {
     this.replica(r, 'hosta', {
       [keys.actual(r, 'hosta', 'is-primary')]: '1',
       [keys.actual(r, 'hosta', 'if-on')]: '1',
+      [keys.actual(r, 'hosta', 'device-size')]: String(8 * MIB),
     });
     this.replica(r, 'hostb');
   }

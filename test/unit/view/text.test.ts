@@ -3,6 +3,7 @@
 import test from 'ava';
 import { keys } from '../../../src/tree/catalogue.js';
 import { bar, humanSize, humanTime, parseSize, percent } from '../../../src/view/format.js';
+import { STATUS_FIELDS } from '../../../src/view/schema.js';
 import { Bench, UUID } from '../cli/support.js';
 
 test('sizes, times, percents and bars', (t) => {
@@ -83,6 +84,75 @@ test('view: a split brain is the first thing one sees', async (t) => {
   t.is((await b.run('view')).code, 0);
 });
 
+test('view: a log disk that is full stands above everything, wherever it is', async (t) => {
+  const b = new Bench(t, 'hostb');
+  b.resource();
+  b.write({ [keys.actual('r1', 'hosta', 'state')]: 'log-space-full' });
+  const { out } = await b.run('view');
+  t.is(out.split('\n')[1], '  LOG SPACE full at hosta: The file system of the logs is full; writers wait.');
+  t.regex(out, /^ {5}hosta LogSpaceFull LogSpaceFull /m);
+});
+
+test('view: how far behind in time, as long as both sides can be heard', async (t) => {
+  const b = new Bench(t, 'hostb');
+  b.resource();
+  b.daemonOn();
+  b.write({
+    [keys.version('r1', 1n, 'hosta')]: `${'e'.repeat(32)},log-000000001-hosta,1056768:`,
+    [keys.actual('r1', 'hosta', 'lamport')]: '1700000012345000000',
+    [keys.actual('r1', 'hostb', 'lamport')]: '1700000010000000000',
+  });
+  t.regex((await b.run('view')).out, /> fetch: 1\.000 MiB replay: 0 B lag: 2\.3 s$/m);
+  t.is((await b.run('view-replay-lag', 'r1')).out, '2345000000\n');
+  b.write({ [keys.peer('hosta')]: 'unreachable:peer-unreachable' });
+  t.notRegex((await b.run('view')).out, /lag/);
+  t.is((await b.run('view-replay-lag', 'r1')).out, '');
+  b.write({
+    [keys.peer('hosta')]: 'connected',
+    [keys.replay('r1', 'hostb')]: 'log-000000001-hosta,1056768,0',
+  });
+  t.is((await b.run('view-replay-lag', 'r1')).out, '0\n', 'everything is applied');
+});
+
+test('view: what was asked for and not answered, and room to grow', async (t) => {
+  const b = new Bench(t);
+  b.resource();
+  b.write({
+    [keys.todo('r1', 'hosta', 'rotate')]: '1700000000000000002',
+    [keys.actual('r1', 'hosta', 'rotated')]: '1700000000000000001',
+    [keys.todo('r1', 'hostb', 'invalidate')]: '1700000000000000002',
+    [keys.actual('r1', 'hostb', 'invalidated')]: '1700000000000000002',
+    [keys.actsize('r1', 'hosta')]: '16777216',
+    [keys.actsize('r1', 'hostb')]: '12582912',
+  });
+  const { out } = await b.run('view');
+  t.regex(out, /^ {5}requested: rotate$/m);
+  t.notRegex(out, /invalidate/);
+  t.regex(out, /^ {2}could grow to 12\.000 MiB: marsadm resize r1$/m);
+  t.is((await b.run('view-pending-requests', 'r1')).out, 'rotate\n');
+});
+
+/** The paths that occur in a value, written as in the reference. */
+function pathsOf(value: unknown, path = ''): string[] {
+  if (Array.isArray(value)) return value.flatMap((v) => pathsOf(v, `${path}[]`));
+  if (typeof value !== 'object' || value === null) return [path];
+  return Object.entries(value).flatMap(([name, v]) => pathsOf(v, path === '' ? name : `${path}.${name}`));
+}
+
+test('the reference names every field of the status document, and no others', async (t) => {
+  const b = new Bench(t);
+  b.resource('r1');
+  b.resource('r2');
+  b.write({
+    [keys.todo('r1', 'hosta', 'rotate')]: '1700000000000000002',
+    [keys.actual('r1', 'hosta', 'msg-error')]: '1700000000000000000 io',
+    [keys.actual('r1', 'hosta', 'split-brain')]: 'a fork',
+    [keys.replay('r2', 'hosta')]: null,
+  });
+  const { data } = (await b.run('view', '--json')).json;
+  t.deepEqual([...new Set(pathsOf(data))].sort(), Object.keys(STATUS_FIELDS).sort());
+});
+
 test('view without daemon and without resources', async (t) => {
   const b = new Bench(t);
   t.is((await b.run('view')).out, 'no resources\nNo daemon runs here: states are what was last written.\n');
@@ -131,6 +201,8 @@ test('view --json: the status document, schema 1', async (t) => {
     sync: { done: 8388608, rest: 0, size: 8388608 },
     log: { applied: 8192, fetched: 8192, end: 8192, logs: { applied: 1, fetched: 1, end: 1 } },
     writeback: 0,
+    lag: 0,
+    requests: [],
     replayCode: 'ok',
     problems: [],
     messages: [],
@@ -165,6 +237,7 @@ test('view --json: the status document, schema 1', async (t) => {
         name: 'r1',
         uuid: UUID,
         size: 8388608,
+        possibleSize: 8388608,
         primary: 'hosta',
         timeline: 1,
         splitBrain: [],
@@ -178,6 +251,7 @@ test('view --json: the status document, schema 1', async (t) => {
             role: 'Primary',
             primary: true,
             deviceOn: true,
+            deviceSize: 8388608,
           },
           {
             ...common,
@@ -188,6 +262,7 @@ test('view --json: the status document, schema 1', async (t) => {
             role: 'Secondary',
             primary: false,
             deviceOn: false,
+            deviceSize: 0,
           },
         ],
       },
