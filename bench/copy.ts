@@ -31,7 +31,7 @@ export async function plainCopy(from: string, length: number, to: string | undef
   const sender = fork(program, ['send', from, length.toString(), opened.port.toString()]);
   const [sent] = (await once(sender, 'message')) as [Message];
   if (!('seconds' in sent)) throw new Error('the sender has failed');
-  await Promise.all([sender, receiver].map((child) => child.exitCode ?? once(child, 'exit')));
+  for (const child of [sender, receiver]) if (child.exitCode === null) await once(child, 'exit');
   return length / (1 << 20) / sent.seconds;
 }
 
