@@ -404,7 +404,16 @@ static int file_construct(struct mars_brick *brick)
 		return -err;
 	err = pthread_cond_init(&fb->wake, NULL);
 	if (err)
-		pthread_mutex_destroy(&fb->lock);
+		goto fail_cond;
+	err = pthread_mutex_init(&fb->sync, NULL);
+	if (err)
+		goto fail_sync;
+	return 0;
+
+fail_sync:
+	pthread_cond_destroy(&fb->wake);
+fail_cond:
+	pthread_mutex_destroy(&fb->lock);
 	return -err;
 }
 
@@ -413,6 +422,7 @@ static void file_destruct(struct mars_brick *brick)
 	struct file_brick *fb = to_file(brick);
 
 	file_workers_join(fb);
+	pthread_mutex_destroy(&fb->sync);
 	pthread_cond_destroy(&fb->wake);
 	pthread_mutex_destroy(&fb->lock);
 }

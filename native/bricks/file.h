@@ -59,6 +59,7 @@ struct file_brick {
 	pthread_t thread[FILE_WORKERS];	/* lock */
 
 	int error;			/* atomic: last failure, 0 = healthy */
+	pthread_mutex_t sync;		/* held by whoever flushes the file; no other inside */
 	bool lost;			/* atomic: a flush failed; no later one may succeed */
 	u64 nr[XIO_NR_OPS];		/* atomic counters */
 	u64 bytes_read, bytes_written;	/* atomic counters */

@@ -179,16 +179,18 @@ static int file_move(struct file_brick *fb, struct list_head *batch, u64 pos, u6
 
 static int file_sync(struct file_brick *fb)
 {
-	int err;
+	int err = 0;
 
+	/* One at a time: the system tells a loss once, to whoever asks first. */
+	pthread_mutex_lock(&fb->sync);
 	/* pages lost by an earlier failure are clean by now: success would be a lie */
 	if (__atomic_load_n(&fb->lost, __ATOMIC_ACQUIRE))
-		return -EIO;
-	do {
-		err = fdatasync(fb->fd) < 0 ? -errno : 0;
-	} while (err == -EINTR);
+		err = -EIO;
+	while (!err && fdatasync(fb->fd) < 0)
+		err = errno == EINTR ? 0 : -errno;
 	if (err)
 		__atomic_store_n(&fb->lost, true, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&fb->sync);
 	return err;
 }
 
