@@ -47,6 +47,8 @@ export class Node {
     this.#ctx.timers.set(HEAR_MS, () => this.#settle());
     this.#onPeers();
     this.#measureAgain();
+    // Whoever hears that we are ready must not meet facts of a daemon that was killed.
+    await Promise.all([...this.#resources.values()].map((r) => r.looked));
   }
 
   /** What the last run knew of links is no longer true. */

@@ -40,6 +40,9 @@ type Fact = boolean | number | bigint | string;
 export class Resource {
   readonly name: string;
   readonly store: LogStore;
+  /** resolves when the first look was taken and told: what an earlier run told counts no longer */
+  readonly looked: Promise<void>;
+  #hasLooked: () => void = () => undefined;
   readonly #ctx: Context;
   readonly #replay: Replay;
   readonly #fetch: Fetch;
@@ -66,6 +69,7 @@ export class Resource {
   constructor(ctx: Context, name: string) {
     this.#ctx = ctx;
     this.name = name;
+    this.looked = new Promise((resolve) => (this.#hasLooked = resolve));
     const trigger = (): void => this.trigger();
     this.store = new LogStore(path.join(ctx.dir, `resource-${name}`));
     this.store.onChange((ref) => this.#onLog(ref));
@@ -145,6 +149,7 @@ export class Resource {
       } catch (error) {
         this.#report(error);
       }
+      this.#hasLooked();
     }
   }
 
