@@ -129,6 +129,8 @@ class LogWriter {
   #backlog = 0;
   #mark: { end: bigint; digest: string; ident: LogIdent; done: () => void } | undefined;
   #running: Promise<void> | undefined;
+  /** the batch being written */
+  #batch: Promise<void> = Promise.resolve();
 
   constructor(store: LogStore, ref: LogRef, file: fs.FileHandle) {
     this.#store = store;
@@ -146,7 +148,7 @@ class LogWriter {
       // A failure is reported by whoever waits next; it must not end the process before.
       this.#running.catch(() => undefined);
     }
-    if (this.#backlog > BACKLOG) await this.#running;
+    if (this.#backlog > BACKLOG) await this.#batch;
   }
 
   async drain(): Promise<void> {
@@ -163,8 +165,8 @@ class LogWriter {
       const mark = this.#mark;
       const batch = this.#take(mark?.end ?? 0n);
       if (!mark || batch.length === 0) break;
-      await this.#write(batch);
-      await this.#file.datasync();
+      this.#batch = this.#write(batch).then(() => this.#file.datasync());
+      await this.#batch;
       this.#store.grow(this.#ref, mark.end, mark.digest, mark.ident);
       mark.done();
     }

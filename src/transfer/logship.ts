@@ -43,7 +43,7 @@ export async function shipLog(
         await refuse(stream, 'no-such-log');
         return;
       }
-      while (at < log.end && isLive(stop)) at = await sendChunk(stream, file, at, log.end);
+      at = await sendUpTo(stream, file, at, log.end, stop);
       if (isClosed(store, ref, at)) {
         await stream.send({ t: 'closed', end: at.toString() });
         stream.close();
@@ -56,12 +56,34 @@ export async function shipLog(
   }
 }
 
-async function sendChunk(stream: FrameStream, file: fs.FileHandle, at: bigint, end: bigint): Promise<bigint> {
+/** Send what is there, reading the next piece while one is on its way. Returns how far it came. */
+async function sendUpTo(
+  stream: FrameStream,
+  file: fs.FileHandle,
+  from: bigint,
+  end: bigint,
+  stop: AbortSignal,
+): Promise<bigint> {
+  let at = from;
+  let ahead = readChunk(file, at, end);
+  while (at < end && isLive(stop)) {
+    const bytes = await ahead;
+    const next = at + BigInt(bytes.length);
+    ahead = readChunk(file, next, end);
+    ahead.catch(() => undefined); // reported when it is waited for; nobody does if sending fails
+    await stream.send({ t: 'data', at: at.toString() }, bytes);
+    at = next;
+  }
+  await ahead;
+  return at;
+}
+
+async function readChunk(file: fs.FileHandle, at: bigint, end: bigint): Promise<Buffer> {
+  if (at >= end) return Buffer.alloc(0);
   const len = end - at < BigInt(CHUNK) ? Number(end - at) : CHUNK;
   const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(len), 0, len, Number(at));
   if (bytesRead === 0) throw new Error('log file is shorter than its verified end');
-  await stream.send({ t: 'data', at: at.toString() }, buffer.subarray(0, bytesRead));
-  return at + BigInt(bytesRead);
+  return buffer.subarray(0, bytesRead);
 }
 
 /** A function, since the compiler takes a signal it has seen once for constant. */

@@ -27,6 +27,7 @@ export interface SyncSource {
 export async function serveSync(stream: FrameStream, source: SyncSource): Promise<void> {
   const file = await fs.open(source.path, 'r');
   const pin = source.pin();
+  let answering = Promise.resolve();
   try {
     await stream.send({ t: 'start', position: pin.position, size: source.size.toString() });
     for await (const frame of stream) {
@@ -34,43 +35,55 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
       if (!parsed.success) throw new MarsError('bad-message', { found: 'an unknown sync question' });
       const question = parsed.data;
       if (question.t === 'finish') {
+        await answering;
         await stream.send({ t: 'end', position: source.dirtyEnd() });
         continue;
       }
       if (question.at + BigInt(question.len) > source.size)
         throw new MarsError('bad-message', { found: `a range beyond the end at ${question.at}` });
-      await answer(stream, file, question.at, question.len, frame.body);
+      // The next range is read while one is on its way.
+      const mine = readFully(file, question.at, question.len);
+      const before = answering;
+      answering = Promise.all([mine, before]).then(([bytes]) =>
+        answer(stream, question.at, bytes, frame.body),
+      );
+      answering.catch(() => undefined); // reported when it is waited for
+      await before;
     }
+    await answering;
   } catch (error) {
     stream.destroy(asMarsError(error));
     throw error;
   } finally {
     pin.release();
+    await answering.catch(() => undefined);
     await file.close();
   }
 }
 
-async function answer(
-  stream: FrameStream,
-  file: fs.FileHandle,
-  at: bigint,
-  len: number,
-  theirs: Uint8Array,
-): Promise<void> {
-  const mine = await readFully(file, at, len);
+async function answer(stream: FrameStream, at: bigint, mine: Buffer, theirs: Uint8Array): Promise<void> {
   let differ = 0;
   let zero = 0;
   const parts: Buffer[] = [];
-  for (const [i, leaf] of leavesOf(len).entries()) {
+  let run: { from: number; to: number } | undefined;
+  for (const [i, leaf] of leavesOf(mine.length).entries()) {
     const bytes = mine.subarray(leaf.at, leaf.at + leaf.len);
     const digest = theirs.subarray(i * DIGEST_SIZE, (i + 1) * DIGEST_SIZE);
     if (sameLeaf(bytes, digest)) continue;
     differ |= 1 << i;
-    if (isZero(bytes)) zero |= 1 << i;
-    else parts.push(bytes);
+    if (isZero(bytes)) {
+      zero |= 1 << i;
+      continue;
+    }
+    if (run?.to !== leaf.at) {
+      if (run) parts.push(mine.subarray(run.from, run.to));
+      run = { from: leaf.at, to: leaf.at };
+    }
+    run.to = leaf.at + leaf.len;
   }
+  if (run) parts.push(mine.subarray(run.from, run.to));
   const body = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
-  await stream.send({ t: 'range', at: at.toString(), len, differ, zero }, body);
+  await stream.send({ t: 'range', at: at.toString(), len: mine.length, differ, zero }, body);
 }
 
 /** Compares without hashing when the other side's leaf is all zeros. */

@@ -77,9 +77,9 @@ async function compareAll(
     if (message.t !== 'range') throw unexpected(message.t);
     if (message.at !== done)
       throw new MarsError('bad-message', { found: `range at ${message.at}, expected ${done}` });
-    await apply(file, message, body);
+    // Writing one range and reading another do not touch.
+    await Promise.all([apply(file, message, body), asked < target.size ? ask() : undefined]);
     done += BigInt(message.len);
-    if (asked < target.size) await ask();
     if (done - reported >= BigInt(REPORT)) {
       await file.datasync();
       target.onProgress(done);
@@ -94,20 +94,28 @@ async function apply(
   body: Uint8Array,
 ): Promise<void> {
   let used = 0;
+  let run: { at: number; from: number } | undefined;
+  const writeRun = async (): Promise<void> => {
+    const { at, from } = run ?? { at: 0, from: used };
+    run = undefined;
+    await writeFully(file, body.subarray(from, used), at);
+  };
   for (const [i, leaf] of leavesOf(range.len).entries()) {
-    if ((range.differ & (1 << i)) === 0) continue;
     const at = Number(range.at) + leaf.at;
-    if ((range.zero & (1 << i)) !== 0) {
-      await writeFully(file, Buffer.alloc(leaf.len), at);
+    const differs = (range.differ & (1 << i)) !== 0;
+    const zero = differs && (range.zero & (1 << i)) !== 0;
+    if (!differs || zero) {
+      await writeRun();
+      if (zero) await writeFully(file, Buffer.alloc(leaf.len), at);
       continue;
     }
-    const bytes = body.subarray(used, used + leaf.len);
-    if (bytes.length !== leaf.len)
+    if (used + leaf.len > body.length)
       throw new MarsError('bad-message', { found: 'sync data of the wrong length' });
-    await writeFully(file, bytes, at);
+    run ??= { at, from: used };
     used += leaf.len;
   }
   if (used !== body.length) throw new MarsError('bad-message', { found: 'sync data of the wrong length' });
+  await writeRun();
 }
 
 async function writeFully(file: fs.FileHandle, bytes: Uint8Array, at: number): Promise<void> {
