@@ -22,8 +22,8 @@ rm -rf "$dir"
 mkdir -p "$dir/deb"
 (
   cd "$dir/deb"
-  apt-get -o APT::Sandbox::User=root download -qq "$newest" "linux-headers-$version-common" "linux-kbuild-$version"
-)
+  apt-get -o APT::Sandbox::User=root download -qq "$newest" "linux-headers-$version-common" "linux-kbuild-$version" || exit 1
+) || { echo "could not fetch the headers of Linux $series"; exit 0; }
 for deb in "$dir"/deb/*.deb; do dpkg -x "$deb" "$dir"; done
 # The one absolute path in them: the Makefile that includes the common one.
 sed -i "s#include /usr/src/#include $dir/usr/src/#" "$dir/usr/src/$newest/Makefile"

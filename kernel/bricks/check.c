@@ -216,7 +216,7 @@ static void trap_arm(struct check_brick *check, struct xio_request *clone)
 	}
 	delay = check->closing ? 0 : usecs_to_jiffies(TRAP_KEEP_US);
 	spin_unlock_irqrestore(&check->lock, flags);
-	queue_delayed_work(system_wq, &check->trap_work, delay);
+	queue_delayed_work(mars_io_wq, &check->trap_work, delay);
 	if (oldest)
 		trap_free(check, oldest);
 }
@@ -241,7 +241,7 @@ static void trap_work_fn(struct work_struct *work)
 	spin_unlock_irqrestore(&check->lock, flags);
 	/* Before the last clone leaves the gate: behind that the brick may be gone. */
 	if (again)
-		queue_delayed_work(system_wq, &check->trap_work, usecs_to_jiffies(TRAP_KEEP_US));
+		queue_delayed_work(mars_io_wq, &check->trap_work, usecs_to_jiffies(TRAP_KEEP_US));
 	list_for_each_entry_safe(clone, tmp, &done, link)
 		trap_free(check, clone);
 }
@@ -351,7 +351,7 @@ static bool delay_put(struct check_brick *check, struct xio_request *rq)
 		a->due = ktime_get_ns() + delay;
 		list_add_tail(&rq->link, &check->delayed);
 		/* Under the lock: behind it @rq may pass and the brick vanish. */
-		queue_delayed_work(system_wq, &check->delay_work,
+		queue_delayed_work(mars_io_wq, &check->delay_work,
 				   usecs_to_jiffies(div_u64(delay, 1000)));
 	}
 	spin_unlock_irqrestore(&check->lock, flags);
@@ -373,7 +373,7 @@ static void delay_work_fn(struct work_struct *work)
 
 		/* A shorter delay set meanwhile frees the longer ones too. */
 		if (a->due > now && a->due - now <= check->delay_ns) {
-			queue_delayed_work(system_wq, &check->delay_work,
+			queue_delayed_work(mars_io_wq, &check->delay_work,
 					   usecs_to_jiffies(div_u64(a->due - now, 1000) + 1));
 			break;
 		}
@@ -482,7 +482,7 @@ static int check_set(struct mars_brick *brick, u32 key, u64 value, const char *t
 		check->delay_ns = value * 1000;
 	spin_unlock_irqrestore(&check->lock, flags);
 	if (key == MARS_K_CHECK_DELAY)
-		mod_delayed_work(system_wq, &check->delay_work, 0);
+		mod_delayed_work(mars_io_wq, &check->delay_work, 0);
 	return 0;
 }
 
@@ -541,7 +541,7 @@ static int check_power(struct mars_brick *brick, bool on, enum mars_reason *reas
 	}
 	mars_brick_leds(brick, false, false);
 	check_set_closing(check, true);
-	mod_delayed_work(system_wq, &check->trap_work, 0);
+	mod_delayed_work(mars_io_wq, &check->trap_work, 0);
 	mars_gate_close(&check->gate);
 	return 0;
 }

@@ -28,6 +28,7 @@
 #define BURST_NS	50000000ull		/* 50 ms */
 #define RATE_MAX	(1ull << 40)
 #define NS_PER_SEC	1000000000ull
+#define WAIT_MAX_US	1000000ull
 
 struct limit_rate {
 	u64 per_sec;		/* 0 = no limit */
@@ -77,6 +78,14 @@ static u64 limit_wait(const struct limit_brick *limit, u64 now)
 	if (limit->closing)
 		return 0;
 	return max(rate_wait(&limit->bytes, now), rate_wait(&limit->ops, now));
+}
+
+/* Look again in @wait ns; in a second if that is long, as delays have 32 bits of us. */
+static void limit_arm(struct limit_brick *limit, u64 wait)
+{
+	u64 us = min(div_u64(wait, 1000) + 1, WAIT_MAX_US);
+
+	queue_delayed_work(mars_io_wq, &limit->work, usecs_to_jiffies(us));
 }
 
 static void limit_charge(struct limit_brick *limit, const struct xio_request *rq, u64 now)
@@ -133,8 +142,7 @@ static void limit_submit(struct mars_brick *brick, struct xio_request *rq)
 		limit->nr_waiting++;
 		limit->delayed++;
 		/* Already pending unless we are the first in the FIFO. */
-		queue_delayed_work(system_wq, &limit->work,
-				   usecs_to_jiffies(div_u64(wait, 1000) + 1));
+		limit_arm(limit, wait);
 	}
 	spin_unlock_irqrestore(&limit->lock, flags);
 	if (pass)
@@ -159,8 +167,7 @@ static void limit_work_fn(struct work_struct *work)
 		list_move_tail(&rq->link, &pass);
 	}
 	if (wait)
-		queue_delayed_work(system_wq, &limit->work,
-				   usecs_to_jiffies(div_u64(wait, 1000) + 1));
+		limit_arm(limit, wait);
 	spin_unlock_irqrestore(&limit->lock, flags);
 	list_for_each_entry_safe(rq, tmp, &pass, link) {
 		list_del_init(&rq->link);
@@ -190,7 +197,7 @@ static int limit_set(struct mars_brick *brick, u32 key, u64 value, const char *t
 	rate->per_sec = value;
 	rate->paid = 0;			/* debts at the old rate are forgiven */
 	spin_unlock_irqrestore(&limit->lock, flags);
-	mod_delayed_work(system_wq, &limit->work, 0);
+	mod_delayed_work(mars_io_wq, &limit->work, 0);
 	return 0;
 }
 
@@ -230,7 +237,7 @@ static int limit_power(struct mars_brick *brick, bool on, enum mars_reason *reas
 		mars_brick_leds(brick, true, false);
 	} else {
 		mars_brick_leds(brick, false, false);
-		mod_delayed_work(system_wq, &limit->work, 0);
+		mod_delayed_work(mars_io_wq, &limit->work, 0);
 		mars_gate_close(&limit->gate);
 	}
 	return 0;

@@ -264,6 +264,7 @@ static void work_fn(struct work_struct *work)
 static void tick_fn(struct work_struct *work)
 {
 	struct logger *lg = container_of(to_delayed_work(work), struct logger, tick);
+	LIST_HEAD(unused);
 	unsigned long flags;
 	struct lg_mark clean;
 
@@ -279,8 +280,9 @@ static void tick_fn(struct work_struct *work)
 						   clean.pos != lg->ckpt.pos))))
 		lg_arm_tick(lg);
 	else if (lg->powered)
-		lg_pool_trim(lg);
+		lg_pool_trim(lg, &unused);
 	spin_unlock_irqrestore(&lg->lock, flags);
+	lg_pool_free(&unused);
 	do_work(lg);
 }
 

@@ -52,7 +52,7 @@ static_assert(PAGE_SIZE == MARS_LOG_BLOCK);	/* shadow pages are log blocks */
 #define LG_INPUTS		3		/* inputs 1 and 2: log files */
 #define LG_CHUNK_PAGES		64		/* shadow memory grows by this, bits of a u64 */
 #define LG_RESERVE		(4UL << 20)	/* shadow memory held from power-on, bytes */
-#define LG_BATCH_SHADOWS	64		/* struct lg_shadow are allocated by this */
+#define LG_BATCH_SHADOWS	16		/* struct lg_shadow are allocated by this: a page */
 #define LG_GROUPS		2		/* commit groups in flight */
 #define LG_GROUP_PAYLOAD	(XIO_MAX_IO - MARS_LOG_MAX_DESC)
 #define LG_COMMIT_BYTES		(256U << 10)	/* that much queued is committed at once */
@@ -64,7 +64,7 @@ static_assert(PAGE_SIZE == MARS_LOG_BLOCK);	/* shadow pages are log blocks */
 #define LG_CREDITS_MAX		(64ULL << 30)
 #define LG_SMALL_GROUP		(64U << 10)	/* a commit up to this size is small; so many ... */
 #define LG_SMALL_COMMITS	8		/* ... in a row make zeroes ahead worthwhile */
-#define LG_ZERO_BYTES		(64U << 10)
+#define LG_ZERO_BYTES		(32U << 10)
 #define LG_ZERO_VECS		(XIO_MAX_IO / LG_ZERO_BYTES)
 #define LG_TICK_MS		250		/* period of retries and ages, while there is work */
 #define LG_AGE_NS		(1000ULL * 1000 * 1000)	/* dirty data is written back when older */
@@ -339,7 +339,8 @@ bool lg_drained(struct logger *lg);		/* lock held */
 /* logger_shadow.c; lock held */
 int lg_pool_init(struct logger *lg);
 void lg_pool_exit(struct logger *lg);
-void lg_pool_trim(struct logger *lg);
+void lg_pool_trim(struct logger *lg, struct list_head *unused);
+void lg_pool_free(struct list_head *unused);	/* lock not held */
 bool lg_take(struct logger *lg, u64 pos, u64 len, bool payload, struct list_head *shadows);
 void lg_put_back(struct logger *lg, struct list_head *shadows);
 void lg_insert(struct logger *lg, struct lg_shadow *s);

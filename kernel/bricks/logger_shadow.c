@@ -12,7 +12,7 @@
  * or writes it back, and no byte in the index is its.  The structure stays in the fifo
  * until the shadow is retired.
  *
- * Everything here runs under logger.lock, in any context.
+ * Everything here runs under logger.lock, in any context, unless it says otherwise.
  */
 #include <linux/bitops.h>
 #include <linux/bug.h>
@@ -29,6 +29,7 @@ struct lg_batch {
 	struct list_head link;
 	struct lg_shadow shadow[LG_BATCH_SHADOWS];
 };
+static_assert(sizeof(struct lg_batch) <= PAGE_SIZE);
 
 /* --- pages --- */
 
@@ -54,13 +55,17 @@ static bool pool_grow_by(struct lg_pool *pool, unsigned int nr, gfp_t gfp)
 	return true;
 }
 
-/* Contiguous if possible, page by page if not. */
+/*
+ * Contiguous if that is easy to have, page by page if not: no reclaim is started for
+ * the sake of a large piece.
+ */
 static bool pool_grow(struct lg_pool *pool, gfp_t gfp)
 {
+	gfp_t easy = (gfp & ~__GFP_KSWAPD_RECLAIM) | __GFP_NORETRY;
 	unsigned int nr;
 
 	for (nr = LG_CHUNK_PAGES; nr; nr /= 4)
-		if (pool_grow_by(pool, nr, gfp))
+		if (pool_grow_by(pool, nr, nr > 1 ? easy : gfp))
 			return true;
 	return false;
 }
@@ -128,25 +133,35 @@ static void pool_put(struct lg_pool *pool, struct lg_shadow *s)
 	list_add(&chunk->link, chunk->nr_free == chunk->nr ? &pool->empty : &pool->partial);
 }
 
-static void pool_free_empty(struct lg_pool *pool, unsigned long keep)
+/* Move empty chunks to @unused until no more than @keep pages are left. */
+static void pool_shrink(struct lg_pool *pool, unsigned long keep, struct list_head *unused)
 {
 	struct lg_chunk *chunk, *tmp;
 
 	list_for_each_entry_safe(chunk, tmp, &pool->empty, link) {
 		if (pool->total - chunk->nr < keep)
 			continue;
-		list_del(&chunk->link);
 		pool->total -= chunk->nr;
-		free_pages_exact(chunk->mem, chunk->nr * PAGE_SIZE);
-		kfree(chunk);
+		list_move_tail(&chunk->link, unused);
 	}
 }
 
-/** lg_pool_trim - give memory beyond the reserve back to the system, when all is quiet */
-void lg_pool_trim(struct logger *lg)
+/** lg_pool_trim - when all is quiet, collect the memory beyond the reserve in @unused */
+void lg_pool_trim(struct logger *lg, struct list_head *unused)
 {
 	if (!lg->pool.used)
-		pool_free_empty(&lg->pool, LG_RESERVE / PAGE_SIZE);
+		pool_shrink(&lg->pool, LG_RESERVE / PAGE_SIZE, unused);
+}
+
+/** lg_pool_free - give chunks back to the system: long work, so not under the lock */
+void lg_pool_free(struct list_head *unused)
+{
+	struct lg_chunk *chunk, *tmp;
+
+	list_for_each_entry_safe(chunk, tmp, unused, link) {
+		free_pages_exact(chunk->mem, chunk->nr * PAGE_SIZE);
+		kfree(chunk);
+	}
 }
 
 static bool pool_is_roomy(const struct lg_pool *pool)
@@ -164,7 +179,7 @@ static bool pool_grow_shadows(struct lg_pool *pool, gfp_t gfp)
 
 	if (pool->nr_shadows + LG_BATCH_SHADOWS > pool->max_shadows)
 		return false;
-	batch = kvzalloc(sizeof(*batch), gfp);
+	batch = kzalloc(sizeof(*batch), gfp);
 	if (!batch)
 		return false;
 	list_add(&batch->link, &pool->batches);
@@ -231,14 +246,16 @@ void lg_pool_exit(struct logger *lg)
 {
 	struct lg_pool *pool = &lg->pool;
 	struct lg_batch *batch, *tmp;
+	LIST_HEAD(unused);
 
 	WARN_ON(pool->used || pool->nr_spare != pool->nr_shadows);
 	if (pool->cur)
 		list_add(&pool->cur->link, &pool->empty);
 	pool->cur = NULL;
-	pool_free_empty(pool, 0);
+	pool_shrink(pool, 0, &unused);
+	lg_pool_free(&unused);
 	list_for_each_entry_safe(batch, tmp, &pool->batches, link)
-		kvfree(batch);
+		kfree(batch);
 	INIT_LIST_HEAD(&pool->batches);
 	INIT_LIST_HEAD(&pool->spare);
 	pool->nr_spare = 0;

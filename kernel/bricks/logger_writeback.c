@@ -94,9 +94,9 @@ static struct mars_extent *candidate(struct logger *lg)
 
 static void unit_add_vec(struct lg_unit *u, void *mem, u32 len)
 {
-	struct bio_vec *last = &u->vec[u->nr_vec - 1];
+	struct bio_vec *last = u->nr_vec ? &u->vec[u->nr_vec - 1] : NULL;
 
-	if (u->nr_vec && (char *)bvec_virt(last) + last->bv_len == mem)
+	if (last && (char *)bvec_virt(last) + last->bv_len == mem)
 		last->bv_len += len;
 	else
 		bvec_set_virt(&u->vec[u->nr_vec++], mem, len);

@@ -150,7 +150,7 @@ struct mars_brick *mars_brick_find(const char *name)
 
 static struct mars_brick *brick_alloc(const struct mars_brick_type *type, const char *name)
 {
-	struct mars_brick *brick = kzalloc(type->size, GFP_KERNEL);
+	struct mars_brick *brick = kvzalloc(type->size, GFP_KERNEL);
 	unsigned int i;
 
 	if (!brick)
@@ -169,7 +169,7 @@ static void brick_free(struct mars_brick *brick)
 {
 	if (brick->type->destruct)
 		brick->type->destruct(brick);
-	kfree(brick);
+	kvfree(brick);
 }
 
 int mars_brick_create(const char *type_name, const char *name, enum mars_reason *reason)
@@ -196,7 +196,7 @@ int mars_brick_create(const char *type_name, const char *name, enum mars_reason 
 	*reason = MARS_R_NONE;
 	err = type->construct ? type->construct(brick) : 0;
 	if (err) {
-		kfree(brick);
+		kvfree(brick);
 		return method_result(err, reason);
 	}
 	mutex_lock(&mars_topology_lock);

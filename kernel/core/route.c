@@ -31,6 +31,7 @@
 #define ROUTE_RESERVE	16	/* requests that can always be had, per route */
 
 static struct workqueue_struct *route_wq;
+struct workqueue_struct *mars_io_wq;	/* constant between init and exit */
 
 /* --- the life of a route --- */
 
@@ -269,12 +270,16 @@ int mars_rewire(struct mars_input *input, struct mars_brick *to)
 int mars_route_init(void)
 {
 	route_wq = alloc_workqueue("mars_route", WQ_UNBOUND, 0);
-	return route_wq ? 0 : -ENOMEM;
+	mars_io_wq = alloc_workqueue("mars_io", WQ_MEM_RECLAIM, 0);
+	return route_wq && mars_io_wq ? 0 : -ENOMEM;
 }
 
 void mars_route_exit(void)
 {
+	if (mars_io_wq)
+		destroy_workqueue(mars_io_wq);
 	if (route_wq)
 		destroy_workqueue(route_wq);
+	mars_io_wq = NULL;
 	route_wq = NULL;
 }

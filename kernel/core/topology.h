@@ -22,7 +22,7 @@ int mars_refuse(enum mars_reason *reason, enum mars_reason why);
 
 /* --- route.c; mars_topology_lock held except for init and exit --- */
 
-int mars_route_init(void);
+int mars_route_init(void);	/* mars_io_wq too */
 void mars_route_exit(void);	/* waits until every route is released */
 void mars_input_init(struct mars_input *input, struct mars_brick *brick, unsigned int nr);
 /* Would a wire from @from down to @to close a cycle? */

@@ -99,6 +99,14 @@ struct xio_info {
 
 /** xio_alloc - new request on @input; NULL without memory or when not connected */
 struct xio_request *xio_alloc(struct mars_input *input, gfp_t gfp);
+/**
+ * mars_io_wq - for what a brick must put off while requests wait for it
+ *
+ * Goes on when memory is short (WQ_MEM_RECLAIM).  Work on it does not sleep, does not
+ * take mars_topology_lock and does not allocate with anything stronger than GFP_NOWAIT.
+ */
+extern struct workqueue_struct *mars_io_wq;
+
 /** xio_free - by the initiator, after its end function ran or instead of submit */
 void xio_free(struct xio_request *rq);
 /**
