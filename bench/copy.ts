@@ -57,7 +57,12 @@ async function send(from: string, length: number, port: number): Promise<void> {
   await once(socket, 'secureConnect');
   const begin = process.hrtime.bigint();
   for (let at = 0; at < length; ) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK), 0, Math.min(CHUNK, length - at), at);
+    const { bytesRead, buffer } = await file.read(
+      Buffer.allocUnsafe(CHUNK),
+      0,
+      Math.min(CHUNK, length - at),
+      at,
+    );
     if (bytesRead === 0) throw new Error(`${from} is shorter than ${length} bytes`);
     at += bytesRead;
     if (!socket.write(buffer.subarray(0, bytesRead))) await once(socket, 'drain');

@@ -21,7 +21,11 @@ export const LOADS: readonly Load[] = [
   { name: '4k random write, depth 1', args: random('randwrite', 1), unit: 'IOPS' },
   { name: '4k random write, depth 16', args: random('randwrite', 16), unit: 'IOPS' },
   { name: '4k random write, depth 1, fsync each', args: random('randwrite', 1, '--fsync=1'), unit: 'IOPS' },
-  { name: '4k random write, depth 16, fsync every 16', args: random('randwrite', 16, '--fsync=16'), unit: 'IOPS' },
+  {
+    name: '4k random write, depth 16, fsync every 16',
+    args: random('randwrite', 16, '--fsync=16'),
+    unit: 'IOPS',
+  },
   { name: '4k random read, depth 1', args: random('randread', 1), unit: 'IOPS' },
   { name: '4k random read, depth 16', args: random('randread', 16), unit: 'IOPS' },
   { name: '128k sequential write, depth 8', args: ['--rw=write', '--bs=128k', '--iodepth=8'], unit: 'MiB/s' },
@@ -65,6 +69,9 @@ export async function measure(uri: string, size: number, load: Load, seconds: nu
 
 /** Write `size` bytes once, from the start, and flush. */
 export async function fill(uri: string, size: number): Promise<void> {
-  const outcome = await run('fio', fioArgs(uri, size, ['--rw=write', '--bs=128k', '--iodepth=8', '--end_fsync=1']));
+  const outcome = await run(
+    'fio',
+    fioArgs(uri, size, ['--rw=write', '--bs=128k', '--iodepth=8', '--end_fsync=1']),
+  );
   if (outcome.code !== 0) throw new Error(`fio: ${outcome.stderr}`);
 }

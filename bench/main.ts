@@ -15,7 +15,16 @@ import { defaultTuning } from '../src/daemon/context.js';
 import { plainCopy } from './copy.js';
 import { LOADS, measure, type Load } from './fio.js';
 import { lags } from './lag.js';
-import { cpuTime, flushFile, makeImage, Mars, memory, startNbdkit, startQemu, type Server } from './servers.js';
+import {
+  cpuTime,
+  flushFile,
+  makeImage,
+  Mars,
+  memory,
+  startNbdkit,
+  startQemu,
+  type Server,
+} from './servers.js';
 import { digits, median, quantile, ratio, spread, table } from './stats.js';
 import { catchUp, fallBehind, ship, sync } from './transfer.js';
 
@@ -45,7 +54,11 @@ interface Row {
 }
 
 async function compareDisks(servers: readonly Server[]): Promise<void> {
-  const rows: Row[] = LOADS.map((load) => ({ load, rates: servers.map(() => []), costs: servers.map(() => []) }));
+  const rows: Row[] = LOADS.map((load) => ({
+    load,
+    rates: servers.map(() => []),
+    costs: servers.map(() => []),
+  }));
   for (let round = 1; round <= rounds; round++)
     for (const { load, rates, costs } of rows)
       for (const [i, server] of servers.entries()) {
@@ -121,13 +134,19 @@ async function compareTransfers(mars: Mars, dir: string): Promise<void> {
 
 const LAG_LOADS: readonly { readonly name: string; readonly args: readonly string[] }[] = [
   { name: 'idle otherwise', args: [] },
-  { name: '4k random write, 2000 a second', args: ['--rw=randwrite', '--bs=4k', '--iodepth=16', '--rate_iops=2000'] },
+  {
+    name: '4k random write, 2000 a second',
+    args: ['--rw=randwrite', '--bs=4k', '--iodepth=16', '--rate_iops=2000'],
+  },
   {
     name: '4k random write, 2000 a second, fsync every 16',
     args: ['--rw=randwrite', '--bs=4k', '--iodepth=16', '--rate_iops=2000', '--fsync=16'],
   },
   { name: '64k sequential write, 50 MiB/s', args: ['--rw=write', '--bs=64k', '--iodepth=4', '--rate=50m'] },
-  { name: '4k random write, depth 16, as fast as it can', args: ['--rw=randwrite', '--bs=4k', '--iodepth=16'] },
+  {
+    name: '4k random write, depth 16, as fast as it can',
+    args: ['--rw=randwrite', '--bs=4k', '--iodepth=16'],
+  },
 ];
 
 async function measureLag(mars: Mars): Promise<void> {
@@ -178,8 +197,12 @@ async function main(): Promise<void> {
     return server;
   };
   say(`# mars bench, ${new Date().toISOString().slice(0, 16)}Z`);
-  say(`\n${os.cpus().length} x ${os.cpus()[0]?.model ?? '?'}, Linux ${os.release()}, Node ${process.version},`);
-  say(`${seconds} s each, ${rounds} rounds, images of ${size / MIB} MiB, load average ${digits(os.loadavg()[0] ?? 0)} at the start`);
+  say(
+    `\n${os.cpus().length} x ${os.cpus()[0]?.model ?? '?'}, Linux ${os.release()}, Node ${process.version},`,
+  );
+  say(
+    `${seconds} s each, ${rounds} rounds, images of ${size / MIB} MiB, load average ${digits(os.loadavg()[0] ?? 0)} at the start`,
+  );
   try {
     const pair = keep(await Mars.start('mars, one replica', ['hosta', 'hostb'], size));
     const all = [pair];

@@ -32,7 +32,8 @@ export async function makeImage(file: string, size: number): Promise<void> {
     chunk.writeInt32LE(x, i);
   }
   const handle = await fs.open(file, 'w');
-  for (let at = 0; at < size; at += chunk.length) await handle.write(chunk, 0, Math.min(chunk.length, size - at));
+  for (let at = 0; at < size; at += chunk.length)
+    await handle.write(chunk, 0, Math.min(chunk.length, size - at));
   await handle.sync();
   await handle.close();
 }
@@ -52,7 +53,9 @@ export function cpuTime(pid: number): number {
 
 /** A field of /proc/PID/status, KiB. */
 export function memory(pid: number, field: 'VmRSS' | 'VmHWM'): number {
-  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  const match = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(
+    readFileSync(`/proc/${pid}/status`, 'latin1'),
+  );
   return Number(match?.[1] ?? NaN);
 }
 
@@ -92,7 +95,16 @@ async function startForeign(
 }
 
 export const startNbdkit = (dir: string, image: string): Promise<Server> =>
-  startForeign('nbdkit file', dir, image, (socket, pid) => ['nbdkit', '-f', '-P', pid, '-U', socket, 'file', image]);
+  startForeign('nbdkit file', dir, image, (socket, pid) => [
+    'nbdkit',
+    '-f',
+    '-P',
+    pid,
+    '-U',
+    socket,
+    'file',
+    image,
+  ]);
 
 export const startQemu = (dir: string, image: string): Promise<Server> =>
   startForeign('qemu-nbd', dir, image, (socket, pid) => [
@@ -167,7 +179,8 @@ export class Mars implements Server {
 async function withoutRelays(lab: Lab): Promise<void> {
   for (const node of lab.nodes) {
     await node.stop();
-    for (const other of lab.nodes) rmSync(path.join(node.dir, 'local', `address-${other.name}`), { force: true });
+    for (const other of lab.nodes)
+      rmSync(path.join(node.dir, 'local', `address-${other.name}`), { force: true });
   }
   for (const node of lab.nodes) await node.start();
 }

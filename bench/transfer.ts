@@ -61,7 +61,10 @@ export async function ship(replica: LabNode, log: Log): Promise<number> {
 export async function catchUp(replica: LabNode, log: Log): Promise<number> {
   const begin = replica.waitLink(actual(replica, 'is-replaying'), (v) => v === '1').then(() => Date.now());
   await replica.marsadm(['resume-replay', R]);
-  await replica.waitLink(`resource-${R}/replay-${replica.name}`, (v) => v?.startsWith(`${log.name},${log.end},`) ?? false);
+  await replica.waitLink(
+    `resource-${R}/replay-${replica.name}`,
+    (v) => v?.startsWith(`${log.name},${log.end},`) ?? false,
+  );
   return Number(log.end) / MIB / ((Date.now() - (await begin)) / 1000);
 }
 
