@@ -137,6 +137,8 @@ export class LinkTree implements Tree {
   #watcher: DirWatcher | undefined;
   #rescan: NodeJS.Timeout | undefined;
   #loaded = false;
+  /** replicated links were met that cannot be accepted, and no version of ours is known */
+  #holes = false;
   /** as of the last start; afterwards only its horizon is kept */
   #manifest: Manifest = { horizon: 0n, keys: new Set() };
   #manifestAt = performance.now();
@@ -319,7 +321,16 @@ export class LinkTree implements Tree {
       this.#scanTree('');
     }
     this.#loaded = true;
+    this.#forgetHorizon();
     this.#saveManifest();
+  }
+
+  /**
+   * With keys here whose versions cannot be accepted, what is unknown here was not
+   * deleted: claim no horizon, or members would drop their versions of these keys.
+   */
+  #forgetHorizon(): void {
+    if (this.#guard && this.#holes && this.horizon() > 0n) this.write({ [keys.horizon]: null });
   }
 
   /** Note which keys are known, if the horizon has moved since it was last noted. */
@@ -504,6 +515,8 @@ export class LinkTree implements Tree {
       this.#put(entry, changed);
       this.#disk.sync();
       this.#note('adopted', found, `kept with the legal stamp ${formatStamp(entry.stamp)}`);
+    } else {
+      this.#holes = true;
     }
   }
 
