@@ -162,6 +162,7 @@ const catalogue = {
   'is-primary': r(3, 'This host is, or is going to be, the primary of the resource.', 'marsadm secondary'),
   'not-primary': r(3, 'This host is not the primary of the resource.'),
   'no-primary': r(3, 'The resource has no designated primary.'),
+  'no-active-primary': r(3, 'The designated primary has not taken up its role yet.'),
   'size-shrinks': r(3, 'A resource can only grow.'),
   'not-detached': r(3, 'The resource is still attached here.', 'marsadm down'),
 
@@ -205,6 +206,7 @@ const catalogue = {
     'An unreachable member holds newer data than this one.',
     'Bring that member back, or force the switch.',
   ),
+  announcing: r(0, 'The members that can be reached are told first who is the designated primary.'),
   'old-primary-active': r(0, 'The old primary has not stepped down yet.'),
   'not-consistent': r(0, 'Replay has not passed the end of the sync yet.'),
   'step-down': r(0, 'This host is giving up the role of primary.'),

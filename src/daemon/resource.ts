@@ -15,9 +15,25 @@ import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent, BrickStatus } from '../engine/types.js';
 import { asMarsError, type ReasonCode } from '../errors.js';
 import { forksOf, historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
-import { decide, prevOf, stepBack, type Goal, type LocalLog, type ResourceView } from '../strategy/resource.js';
+import { answerKey, mayInvalidate, pending } from '../strategy/requests.js';
+import { linksOf } from '../strategy/links.js';
+import {
+  decide,
+  stepBack,
+  touchedBy,
+  type Goal,
+  type LocalLog,
+  type ResourceView,
+} from '../strategy/resource.js';
 import { deletableLogs } from '../strategy/retention.js';
-import { formatPosition, formatVersion, keys, parseCount, parsePosition, parseVersion } from '../tree/catalogue.js';
+import {
+  formatPosition,
+  formatVersion,
+  keys,
+  parseCount,
+  parsePosition,
+  type Request,
+} from '../tree/catalogue.js';
 import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
@@ -50,6 +66,8 @@ export class Resource {
   #primary: Primary | undefined;
   /** applied and flushed while nothing replays; undefined = no history here */
   #applied: Point | undefined;
+  /** see ResourceView.touched */
+  #touched: readonly Point[] | undefined;
   #loaded = false;
   #attached = false;
   #wanted = false;
@@ -167,7 +185,10 @@ export class Resource {
   }
 
   #ids(): Ids {
-    return { cluster: this.#value(keys.uuid) ?? '', resource: this.#value(keys.resourceUuid(this.name)) ?? '' };
+    return {
+      cluster: this.#value(keys.uuid) ?? '',
+      resource: this.#value(keys.resourceUuid(this.name)) ?? '',
+    };
   }
 
   async #load(): Promise<void> {
@@ -181,7 +202,16 @@ export class Resource {
       const digest = link && sameLog(link, at) && link.pos === at.pos ? link.digest : '';
       this.#applied = { number: at.number, origin: at.origin, pos: at.pos, digest };
     }
+    this.#touched = touchedBy(this.store.list(), this.#position());
     this.#loaded = true;
+  }
+
+  /** What may have touched the disk before the start, until it is applied again. */
+  #stillTouched(): readonly Point[] | undefined {
+    const last = this.#touched?.at(-1);
+    const at = this.#position();
+    if (!last || !at || at.number > last.number || (sameLog(at, last) && at.pos >= last.pos)) this.#touched = undefined;
+    return this.#touched;
   }
 
   /** The flushed position, with its digest as far as it is known. */
@@ -204,6 +234,7 @@ export class Resource {
       settled: this.#ctx.settled(),
       primary: this.#primary !== undefined,
       applied: this.#position(),
+      touched: this.#stillTouched(),
     };
   }
 
@@ -217,6 +248,7 @@ export class Resource {
     const goal = decide(view);
     this.#following = followed(view, goal);
     this.#why = goal.mode === 'primary' ? 'ok' : goal.why;
+    if (this.#why === 'announcing') this.#announce();
     switch (goal.mode) {
       case 'off':
         await this.#detach();
@@ -226,6 +258,14 @@ export class Resource {
       case 'follow':
         return this.#follow(goal);
     }
+  }
+
+  /** Ask the members to say that they know who is designated. */
+  #announce(): void {
+    const { host, tree } = this.#ctx;
+    const designation = tree.snapshot().get(keys.primary(this.name))?.stamp ?? 0n;
+    const asked = tree.snapshot().get(keys.barrier(host))?.stamp ?? 0n;
+    if (asked < designation) tree.write({ [keys.barrier(host)]: designation.toString() });
   }
 
   /** Give up a log that was opened and never used, because history went on elsewhere. */
@@ -291,10 +331,14 @@ export class Resource {
       await this.#fetch.stop();
       await this.#sync.stop();
       await this.#stopReplay();
-      // Stopping replay moved nothing the decision rests on, or the next look tells.
-      this.#primary = await Primary.open(this.#ctx, this.name, this.store, this.#ids(), goal.open);
+      // The tree may have changed meanwhile. From the last look to the announcement nothing waits:
+      // whoever is told later that somebody else is designated has been told of this device before.
+      const now = decide(this.#view());
+      if (now.mode !== 'primary' || !now.open) return this.trigger();
+      this.#ctx.publisher.now({ [keys.actual(this.name, this.#ctx.host, 'is-primary')]: '1' });
+      this.#primary = await Primary.open(this.#ctx, this.name, this.store, this.#ids(), now.open);
       this.#applied = undefined;
-      this.#ctx.log(`${this.name}: primary, writing log ${goal.open.number}`);
+      this.#ctx.log(`${this.name}: primary, writing log ${this.#primary.log.number}`);
     }
     if (this.#primary) await this.#stayPrimary(this.#primary);
     this.#resizeData();
@@ -365,6 +409,8 @@ export class Resource {
     if (goal.apply.next) {
       await this.#stopReplay();
       const next = goal.apply.next;
+      // Replay may have gone further than the decision knew.
+      if (this.#applied?.pos !== goal.apply.end) return this.trigger();
       this.#applied = { number: next.number, origin: next.origin, pos: 0n, digest: '' };
       this.trigger();
       return;
@@ -381,7 +427,12 @@ export class Resource {
   /** Replay met bytes that were good before: forget the log from there on and fetch it again. */
   async #repairLog(): Promise<boolean> {
     const status = this.#replay.status();
-    if (!status || (status.state !== 'replay-torn' && status.state !== 'replay-clean' && status.state !== 'replay-mismatch'))
+    if (
+      !status ||
+      (status.state !== 'replay-torn' &&
+        status.state !== 'replay-clean' &&
+        status.state !== 'replay-mismatch')
+    )
       return false;
     await this.#stopReplay();
     // A fetch that goes on behind the damage would leave a hole.
@@ -405,7 +456,9 @@ export class Resource {
     if (!start) throw new Error(`bad start position ${position}`);
     await this.#forget();
     this.#applied = { number: start.number, origin: start.origin, pos: start.pos, digest: '' };
-    this.#ctx.tree.write({ [keys.replay(this.name, this.#ctx.host)]: formatPosition({ ...start, dirty: 0n }) });
+    this.#ctx.tree.write({
+      [keys.replay(this.name, this.#ctx.host)]: formatPosition({ ...start, dirty: 0n }),
+    });
   }
 
   /** Drop own logs and history. */
@@ -421,7 +474,12 @@ export class Resource {
       .map((e) => [e.key, null] as const);
     this.#ctx.publisher.drop(keys.resource(this.name));
     this.#applied = undefined;
-    tree.write({ ...Object.fromEntries(gone), [keys.replay(this.name, host)]: null, [keys.syncpos(this.name, host)]: null });
+    this.#touched = undefined;
+    tree.write({
+      ...Object.fromEntries(gone),
+      [keys.replay(this.name, host)]: null,
+      [keys.syncpos(this.name, host)]: null,
+    });
   }
 
   /** What a member that syncs from us needs; undefined while we are not primary. */
@@ -433,7 +491,10 @@ export class Resource {
     const at = (number: string, pos: string): { number: bigint; text: string } => {
       const val = primary.status()?.val ?? {};
       const n = val[number] ?? primary.log.number;
-      return { number: n, text: formatPosition({ number: n, origin: primary.log.origin, pos: val[pos] ?? 0n }) };
+      return {
+        number: n,
+        text: formatPosition({ number: n, origin: primary.log.origin, pos: val[pos] ?? 0n }),
+      };
     };
     return {
       path: device,
@@ -452,26 +513,23 @@ export class Resource {
 
   async #obeyRequests(): Promise<void> {
     const { host, tree } = this.#ctx;
-    const asked = (what: 'rotate' | 'log-delete' | 'invalidate', answer: string): string | undefined => {
-      const want = this.#value(keys.todo(this.name, host, what));
-      const have = this.#value(keys.actual(this.name, host, answer)) ?? '0';
-      return want !== undefined && BigInt(want) > BigInt(have) ? want : undefined;
-    };
-    const invalidate = asked('invalidate', 'invalidated');
-    if (invalidate !== undefined && !this.#primary && this.#value(keys.primary(this.name)) !== host) {
+    const asked = (what: Request): string | undefined => pending(tree.snapshot(), this.name, host, what);
+    const invalidate = asked('invalidate');
+    if (invalidate !== undefined && !this.#primary && mayInvalidate(tree.snapshot(), this.name, host)) {
       await this.#sync.stop();
       await this.#forget();
       tree.write({
         [keys.syncstatus(this.name, host)]: '0',
-        [keys.actual(this.name, host, 'invalidated')]: invalidate,
+        [answerKey(this.name, host, 'invalidate')]: invalidate,
       });
     }
-    const rotate = asked('rotate', 'rotated');
-    if (rotate !== undefined && !this.#rotation && this.#primary?.canRotate()) this.#rotate(this.#primary, rotate);
-    const remove = asked('log-delete', 'log-deleted');
+    const rotate = asked('rotate');
+    if (rotate !== undefined && !this.#rotation && this.#primary?.canRotate())
+      this.#rotate(this.#primary, rotate);
+    const remove = asked('log-delete');
     if (remove !== undefined) {
       await this.#deleteLogs();
-      this.#ctx.publisher.now({ [keys.actual(this.name, host, 'log-deleted')]: remove });
+      this.#ctx.publisher.now({ [answerKey(this.name, host, 'log-delete')]: remove });
     }
   }
 
@@ -498,7 +556,9 @@ export class Resource {
 
   #shouldRotate(primary: Primary): boolean {
     const size = primary.status()?.val['pos'] ?? 0n;
-    return (this.#rotateWanted || size >= this.#ctx.tuning.rotateAt) && !this.#rotation && primary.canRotate();
+    return (
+      (this.#rotateWanted || size >= this.#ctx.tuning.rotateAt) && !this.#rotation && primary.canRotate()
+    );
   }
 
   async #deleteLogs(): Promise<void> {
@@ -604,17 +664,23 @@ export class Resource {
     return 'ok';
   }
 
-  #progressFacts(logger: BrickStatus | undefined, replay: BrickStatus | undefined): Record<string, Fact | undefined> {
+  #progressFacts(
+    logger: BrickStatus | undefined,
+    replay: BrickStatus | undefined,
+  ): Record<string, Fact | undefined> {
     const newest = this.#newestLog();
     return {
       lamport: (logger ?? replay)?.val['lamport'],
       'shadow-peak': logger?.val['peak'],
-      'fetch-pos': newest && formatPosition({ number: newest.number, origin: newest.origin, pos: newest.end }),
+      'fetch-pos':
+        newest && formatPosition({ number: newest.number, origin: newest.origin, pos: newest.end }),
     };
   }
 
   #newestLog(): LocalLog | undefined {
-    return this.store.list().reduce<LocalLog | undefined>((a, b) => (a && a.number >= b.number ? a : b), undefined);
+    return this.store
+      .list()
+      .reduce<LocalLog | undefined>((a, b) => (a && a.number >= b.number ? a : b), undefined);
   }
 
   /** replay- and version- links: where this replica stands, and on what history. */
@@ -626,7 +692,7 @@ export class Resource {
     const replay = this.#replay.status();
     const parsed = replay?.val['parsed'] ?? 0n;
     const dirty = parsed > at.pos ? parsed - at.pos : 0n;
-    return { [keys.replay(this.name, host)]: formatPosition({ ...at, dirty }), ...this.#version(at) };
+    return { [keys.replay(this.name, host)]: formatPosition({ ...at, dirty }), ...this.#history(at) };
   }
 
   #primaryPositions(primary: Primary, logger: BrickStatus): Changes {
@@ -637,22 +703,18 @@ export class Resource {
       pos: logger.val['ckpt'] ?? 0n,
       dirty: logger.val['dirty'] ?? 0n,
     };
-    let changes: Changes = ckpt.pos > 0n ? { [keys.replay(this.name, host)]: formatPosition(ckpt) } : {};
-    for (const log of this.store.list())
-      if (log.origin === host && log.number >= ckpt.number)
-        changes = { ...changes, ...this.#version({ number: log.number, origin: host, pos: log.end, digest: log.digest }) };
-    return changes;
+    const log = this.store.get(primary.log);
+    const end = log && { number: log.number, origin: log.origin, pos: log.end, digest: log.digest };
+    return {
+      ...(ckpt.pos > 0n && { [keys.replay(this.name, host)]: formatPosition(ckpt) }),
+      ...(end && this.#history(end)),
+    };
   }
 
-  #version(at: Point): Changes {
-    const log = this.store.get(at);
-    if (!log || at.digest === '' || at.pos === 0n) return {};
-    const key = keys.version(this.name, at.number, this.#ctx.host);
-    const told = parseVersion(this.#value(key) ?? '');
-    // Recovery begins behind what this host knew before: should it end there too, the difference was lost.
-    if (told && sameLog(told, at) && told.pos > at.pos) return {};
-    const prev = prevOf(log.ident);
-    return { [key]: formatVersion(prev ? { ...at, prev } : at) };
+  #history(at: Point): Changes {
+    const { host, tree } = this.#ctx;
+    const links = linksOf(this.store.list(), at, historyOf(tree.snapshot(), this.name, host));
+    return Object.fromEntries(links.map((l) => [keys.version(this.name, l.number, host), formatVersion(l)]));
   }
 }
 

@@ -64,7 +64,13 @@ export const EMPTY_LOG = 4096n;
 export function tip(history: History): Point | undefined {
   let best: Link | undefined;
   for (const link of history.values()) if (!best || link.number > best.number) best = link;
-  return best?.prev && best.pos <= EMPTY_LOG ? best.prev : best;
+  let end: Point | undefined = best;
+  for (let link = best; link?.prev && end && end.pos <= EMPTY_LOG; ) {
+    end = link.prev;
+    const before = history.get(end.number);
+    link = before && sameLog(before, end) ? before : undefined;
+  }
+  return end;
 }
 
 /** What a history knows of log `number`; `closed` when a successor fixes its end. */

@@ -48,6 +48,34 @@ export interface ResourceView {
   readonly primary: boolean;
   /** applied and flushed so far; absent when this replica holds no history */
   readonly applied: Point | undefined;
+  /**
+   * After a start: ends of the local logs from the applied one on, as far as they
+   * follow each other. All of that may have touched the disk before, so nothing but
+   * its continuation makes the disk equal to a past state again.
+   */
+  readonly touched?: readonly Point[] | undefined;
+}
+
+/** See {@link ResourceView.touched}; empty when nothing lies behind `applied`. */
+export function touchedBy(logs: readonly LocalLog[], applied: Point | undefined): Point[] {
+  const path: Point[] = [];
+  let log = applied && logs.find((l) => sameLog(l, applied) && l.end > applied.pos);
+  while (log) {
+    const here = log;
+    path.push({ number: here.number, origin: here.origin, pos: here.end, digest: here.digest });
+    const next = logs.filter((l) => {
+      const prev = prevOf(l.ident);
+      return (
+        l.number > here.number &&
+        prev &&
+        sameLog(prev, here) &&
+        prev.pos === here.end &&
+        prev.digest === here.digest
+      );
+    });
+    log = next.reduce<LocalLog | undefined>((a, b) => (a && a.end >= b.end ? a : b), undefined);
+  }
+  return path;
 }
 
 /** Apply log `log` up to `end`; then, if known, go on with `next`. */
@@ -124,20 +152,34 @@ export function syncRest(snap: Snapshot, resource: string, host: string): bigint
 }
 
 /**
- * What a replica that opened a log as primary but never wrote to it may fall
- * back to when history went on elsewhere: the point where it opened it.
+ * What a replica that stands at the start of a log nobody ever wrote to may fall
+ * back to when history went on elsewhere: the point where that log was opened.
  */
 export function stepBack(v: ResourceView): Point | undefined {
-  if (!v.applied || v.primary || v.applied.pos !== EMPTY_LOG || v.applied.origin !== v.me) return undefined;
-  const log = localLog(v, v.applied);
-  const prev = log?.end === EMPTY_LOG ? prevOf(log.ident) : undefined;
+  const { applied } = v;
+  if (!applied || v.primary || applied.pos !== EMPTY_LOG) return undefined;
+  const log = localLog(v, applied);
+  const prev = log?.end === EMPTY_LOG ? beforeEmpty(v, log) : undefined;
   const primary = v.snap.value(keys.primary(v.resource));
-  if (!prev || !primary || primary === v.me) return undefined;
-  const next = historyOf(v.snap, v.resource, primary).get(v.applied.number);
-  const other = next && !sameLog(next, v.applied) && next.prev;
-  return other && sameLog(other, prev) && other.pos === prev.pos && other.digest === prev.digest
-    ? prev
-    : undefined;
+  if (!prev || primary === undefined) return undefined;
+  // Whoever was made primary by force keeps the branch it has opened.
+  if (primary === v.me && byForce(v)) return undefined;
+  const wentOn = members(v.snap, v.resource).some((host) => {
+    const theirs = historyOf(v.snap, v.resource, host);
+    const next = theirs.get(applied.number);
+    if (host === v.me || (next && sameLog(next, applied))) return false;
+    const relation = relate(new Map([[prev.number, prev]]), theirs).kind;
+    // Who is primary now goes on in a log of its own, be it as empty as this one.
+    return relation === 'behind' || (relation === 'same' && host === primary && next !== undefined);
+  });
+  return wentOn ? prev : undefined;
+}
+
+/** Where the first of several empty logs in a row was opened. */
+function beforeEmpty(v: ResourceView, log: LocalLog): Point | undefined {
+  const prev = prevOf(log.ident);
+  const before = prev?.pos === EMPTY_LOG ? localLog(v, prev) : undefined;
+  return (before && beforeEmpty(v, before)) ?? prev;
 }
 
 /** See the file header. */
@@ -192,18 +234,38 @@ function decideFollow(v: ResourceView, designated: boolean): Goal {
   if (!reachedSyncpos(snap, resource, me, v.applied)) return wait('not-consistent');
   // After a start the newest wish may still be at a member: better late than two primaries.
   if (!v.settled) return wait('hearing-peers');
-  const obstacle = forced ? undefined : (obstacleToOpen(v) ?? lostLog(v));
+  // A new log names the end it continues; where that is not known, its log has to come first.
+  if (v.applied && v.applied.pos > 0n && v.applied.digest === '') return wait('fetching');
+  const obstacle = forced ? undefined : (obstacleToOpen(v) ?? lostLog(v) ?? unannounced(v));
   if (obstacle) return wait(obstacle);
   return { mode: 'primary', open: openGoal(v) };
 }
 
 /** A forced switch raises the timeline in or after the batch that names the primary. */
-function isForced(v: ResourceView): boolean {
+function byForce(v: ResourceView): boolean {
   const timeline = v.snap.get(keys.timeline(v.resource));
   const primary = v.snap.get(keys.primary(v.resource));
-  if (!timeline || !primary || timeline.stamp < primary.stamp) return false;
+  return timeline !== undefined && primary !== undefined && timeline.stamp >= primary.stamp;
+}
+
+/** Was this host made primary by force, and has not opened a log since? */
+function isForced(v: ResourceView): boolean {
   const last = v.applied && v.logs.find((l) => sameLog(l, v.applied as Point));
-  return last !== undefined && Number(timeline.value) > last.ident.timeline;
+  const timeline = number(v.snap.value(keys.timeline(v.resource)));
+  return byForce(v) && last !== undefined && timeline > BigInt(last.ident.timeline);
+}
+
+/**
+ * Two hosts may be named primary at nearly the same time, and each might find that
+ * nobody has a device. So everybody who can be reached has to say first that it
+ * knows of the designation: what it did before is known here then.
+ */
+function unannounced(v: ResourceView): string | undefined {
+  const designation = v.snap.get(keys.primary(v.resource))?.stamp ?? 0n;
+  const deaf = members(v.snap, v.resource).some(
+    (h) => h !== v.me && v.connected.has(h) && number(v.snap.value(keys.merged(h, v.me))) < designation,
+  );
+  return deaf ? 'announcing' : undefined;
 }
 
 /** Why a primary that was not forced must not open its device yet. */
@@ -213,9 +275,14 @@ function obstacleToOpen(v: ResourceView): string | undefined {
   const mine = appliedHistory(v);
   for (const host of members(snap, resource)) {
     if (host === me) continue;
-    if (!continuing && snap.value(keys.actual(resource, host, 'is-primary')) === '1')
+    // Whoever was overridden by force may never say that it is none any more.
+    const overridden = continuing && byForce(v);
+    const theirs = historyOf(snap, resource, host);
+    const there = v.applied && at(theirs, v.applied.number);
+    if (overridden && v.applied && !(there && sameLog(there.point, v.applied))) continue;
+    if (!overridden && snap.value(keys.actual(resource, host, 'is-primary')) === '1')
       return 'old-primary-active';
-    const relation = relate(mine, historyOf(snap, resource, host));
+    const relation = relate(mine, theirs);
     const more = v.applied !== undefined && holds(v, host, v.applied) > v.applied.pos;
     if (more || relation.kind === 'behind') return v.connected.has(host) ? 'fetching' : 'peer-is-ahead';
     if (relation.kind === 'fork' && !continuing) return 'split-brain';
@@ -265,8 +332,10 @@ function forkWithLeaders(v: ResourceView, designated: boolean, forced: boolean):
   if (!v.applied || v.applied.pos === 0n || forced) return false;
   // A primary that continues its own log goes on with its own branch.
   if (designated && v.applied.origin === v.me) return false;
-  const own = historyOf(v.snap, v.resource, v.me).get(v.applied.number);
-  const mine: History = new Map([[v.applied.number, { ...v.applied, ...(own?.prev && { prev: own.prev }) }]]);
+  const last = v.touched?.at(-1) ?? v.applied;
+  const log = localLog(v, last);
+  const prev = (log && prevOf(log.ident)) ?? historyOf(v.snap, v.resource, v.me).get(last.number)?.prev;
+  const mine: History = new Map([[last.number, { ...last, ...(prev && { prev }) }]]);
   const primary = v.snap.value(keys.primary(v.resource));
   return leaders(v, designated).some((h) => {
     const active = v.snap.value(keys.actual(v.resource, h, 'is-primary')) === '1';
@@ -286,18 +355,29 @@ function closerOf(v: ResourceView, ref: LogRef, designated: boolean): Closer | u
     );
   const published = leaders(v, designated).flatMap((h) => {
     const next = historyOf(v.snap, v.resource, h).get(ref.number + 1n);
-    return next?.prev && fits(next.prev)
+    return next?.prev && fits(next.prev) && covers(v.touched ?? [], next.prev, next)
       ? [{ end: next.prev, next: { number: next.number, origin: next.origin } }]
       : [];
   });
   const local = v.logs.flatMap((log) => {
     const end = prevOf(log.ident);
-    return end && log.number === ref.number + 1n && fits(end) ? [{ end, next: log, local: log }] : [];
+    return end && log.number === ref.number + 1n && fits(end) && covers(v.touched ?? [], end, log)
+      ? [{ end, next: log, local: log }]
+      : [];
   });
   const best = published[0] ?? local[0];
   if (!best) return undefined;
   const here = local.find((c) => sameLog(c.next, best.next));
   return here ?? best;
+}
+
+/** Does a continuation of the log of `end` by `next` keep everything that may have touched the disk? */
+function covers(touched: readonly Point[], end: Point, next: LogRef): boolean {
+  const i = touched.findIndex((p) => sameLog(p, end));
+  const here = touched[i];
+  if (!here) return true;
+  const after = touched[i + 1];
+  return after ? sameLog(after, next) && end.pos === here.pos : end.pos >= here.pos;
 }
 
 /** Where the log of `ident` continues; undefined for the first log. */
@@ -336,7 +416,8 @@ function fetchGoal(v: ResourceView): FetchGoal | undefined {
   for (;;) {
     const have = localLog(v, ref)?.end ?? 0n;
     const closer = closerOf(v, ref, designated);
-    if (closer && have >= closer.end.pos) {
+    const applied = sameLog(v.applied, ref) ? v.applied.pos : 0n;
+    if (closer && (have >= closer.end.pos || applied === closer.end.pos)) {
       ref = { number: closer.next.number, origin: closer.next.origin };
       continue;
     }

@@ -29,7 +29,8 @@ export function deletableLogs(
   const needs = [own, ...pinned];
   for (const host of members(v.snap, v.resource)) {
     const at = parsePosition(v.snap.value(keys.replay(v.resource, host)) ?? '');
-    if (at && host !== v.me) needs.push(at.number);
+    // Also of this node itself: after a kill it goes on from what it had published.
+    if (at) needs.push(at.number);
   }
   const oldest = needs.reduce((a, b) => (a < b ? a : b));
   const suffix = `-${v.me}`;

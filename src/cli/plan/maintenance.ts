@@ -88,7 +88,7 @@ export function planInvalidate(sit: Situation, r: string): Plan {
     });
   if (primary === undefined) throw new MarsError('no-primary', { next: keep });
   if (!is(at(s, primary), 'is-primary'))
-    throw new MarsError('primary-not-active', {
+    throw new MarsError('no-active-primary', {
       found: `${primary} may still need what ${sit.me} holds`,
       next: `marsadm wait-resource ${r} is-primary --host ${primary}`,
     });

@@ -2,7 +2,13 @@
 import test from 'ava';
 import type { LogIdent } from '../../../src/engine/types.js';
 import type { Point } from '../../../src/strategy/history.js';
-import { decide, stepBack, type LocalLog, type ResourceView } from '../../../src/strategy/resource.js';
+import {
+  decide,
+  stepBack,
+  touchedBy,
+  type LocalLog,
+  type ResourceView,
+} from '../../../src/strategy/resource.js';
 import { deletableLogs } from '../../../src/strategy/retention.js';
 import { formatPosition, formatVersion, keys, type Switch } from '../../../src/tree/catalogue.js';
 import { snapshotOf } from '../../support/snapshot.js';
@@ -54,6 +60,8 @@ const base = (primary: string): Record<string, string> => ({
   [keys.syncstatus(R, 'a')]: '1048576',
   [keys.syncstatus(R, 'b')]: '1048576',
   [keys.primary(R)]: primary,
+  [keys.merged('a', 'b')]: '1000000',
+  [keys.merged('b', 'a')]: '1000000',
   ...switches('a'),
   ...switches('b'),
 });
@@ -336,4 +344,83 @@ test('a log is deleted only when every member has passed it', (t) => {
   t.deepEqual(numbers(values, undefined, []), []);
   t.deepEqual(numbers({ ...values, [keys.replay(R, 'b')]: 'log-000000003-a,4096,0' }, 3n, []), [1, 2]);
   t.deepEqual(deletableLogs(view('a', values, { logs }), 3n, []).versions, [keys.version(R, 1n, 'a')]);
+});
+
+test('a device is opened only when everybody who can be reached knows of the designation', (t) => {
+  const end = at(1, 'a', 8192);
+  const { [keys.merged('a', 'b')]: _, ...base_ } = base('b');
+  const values = {
+    ...base_,
+    ...version('a', end),
+    ...version('b', end),
+    [keys.actual(R, 'a', 'is-primary')]: '0',
+  };
+  const rest = { logs: [local(end)], applied: end };
+  t.like(decide(view('b', values, rest)), { mode: 'follow', why: 'announcing' });
+  t.like(decide(view('b', values, { ...rest, connected: new Set() })), { mode: 'primary' });
+  t.like(decide(view('b', { ...values, [keys.merged('a', 'b')]: '1000000' }, rest)), { mode: 'primary' });
+});
+
+test('a host that is named again waits for the one that was named in between', (t) => {
+  const end = at(1, 'a', 8192);
+  const values = {
+    ...base('a'),
+    ...version('a', end),
+    ...version('b', at(2, 'b', 4096), end),
+    [keys.actual(R, 'b', 'is-primary')]: '1',
+  };
+  t.like(decide(view('a', values, { logs: [local(end)], applied: end })), { why: 'old-primary-active' });
+});
+
+test('nobody continues a history whose end is not known', (t) => {
+  const end = { ...at(1, 'a', 8192), digest: '' };
+  t.like(decide(view('a', base('a'), { applied: end })), { mode: 'follow', why: 'fetching' });
+});
+
+test('after a crash a branch that leaves out what may be on the disk is a split brain', (t) => {
+  const start = at(1, 'a', 4096);
+  const end = at(1, 'a', 28672);
+  const values = { ...base('b'), ...version('b', at(2, 'b', 8192), start) };
+  const rest = { logs: [local(end)], applied: start };
+  const goal = decide(view('a', values, { ...rest, touched: touchedBy(rest.logs, start) }));
+  t.is(goal.mode === 'follow' ? goal.why : '', 'split-brain');
+  // Nobody has to be primary for that.
+  const nobody = { ...values, [keys.primary(R)]: '(none)' };
+  const waiting = decide(view('a', nobody, { ...rest, touched: touchedBy(rest.logs, start) }));
+  t.false(waiting.mode === 'follow' && waiting.fetch?.log.origin === 'b');
+});
+
+test('a log that is applied to its end is not fetched again to go on', (t) => {
+  const one = at(1, 'a', 8192);
+  const values = {
+    ...base('a'),
+    ...version('a', at(2, 'a', 8192), one),
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+  };
+  t.like(decide(view('b', values, { applied: one })), { fetch: { log: { number: 2n }, from: 0n } });
+});
+
+test('a log that was opened by force keeps its branch, one that was not goes back however far', (t) => {
+  const fork = at(1, 'a', 8192);
+  const empty = at(2, 'b', 4096);
+  const again = at(3, 'b', 4096);
+  const logs = [local(fork), local(empty, fork), local(again, empty)];
+  const values = { ...base('b'), ...version('a', at(1, 'a', 16384)), ...version('b', again, empty) };
+  t.deepEqual(stepBack(view('b', values, { logs, applied: again })), fork);
+  const { [keys.timeline(R)]: _, ...rest } = values;
+  const forced = { ...rest, [keys.timeline(R)]: '1' };
+  t.is(stepBack(view('b', forced, { logs, applied: again })), undefined);
+  t.like(decide(view('b', forced, { logs, applied: again })), { mode: 'primary' });
+});
+
+test('a node keeps the logs from which it would go on after a kill', (t) => {
+  const logs = [local(at(1, 'a', 8192)), local(at(2, 'a', 8192), at(1, 'a', 8192))];
+  const replay = (host: string, number: bigint) => ({
+    [keys.replay(R, host)]: formatPosition({ number, origin: 'a', pos: 4096n, dirty: 0n }),
+  });
+  const values = { ...base('a'), ...replay('b', 2n) };
+  const gone = (more: Record<string, string>) =>
+    deletableLogs(view('a', { ...values, ...more }, { logs }), 2n, []).logs.map((l) => l.number);
+  t.deepEqual(gone(replay('a', 1n)), []);
+  t.deepEqual(gone(replay('a', 2n)), [1n]);
 });
