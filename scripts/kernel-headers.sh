@@ -13,7 +13,7 @@ arch=$(dpkg --print-architecture)
 [ -e "$dir/done" ] && exit 0
 
 newest=$(apt-cache search --names-only "^linux-headers-${series//./\\.}\\..*-$arch\$" |
-  awk '{ print $1 }' | grep -Ev -- '-(rt|cloud)-' | sort -V | tail -n 1)
+  awk '{ print $1 }' | sed -E '/-(rt|cloud)-/d' | sort -V | tail -n 1)
 [ -n "$newest" ] || { echo "no packages with headers of Linux $series on offer"; exit 0; }
 version=${newest#linux-headers-}
 version=${version%-"$arch"}
