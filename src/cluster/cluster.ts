@@ -251,7 +251,11 @@ export class TreeCluster implements Cluster {
     }
     if (!isMember(this.#tree)) {
       this.#left = true;
-      for (const link of this.#links.values()) link.leave();
+      // Sessions hear of a change after us: what makes us leave must be in their queues before they close.
+      const links = [...this.#links.values()];
+      queueMicrotask(() => {
+        for (const link of links) link.leave();
+      });
       return;
     }
     if (this.#left) this.#links.clear();

@@ -76,7 +76,8 @@ export class PeerLink {
 
   /** The peer has called and was refused. */
   refused(why: MarsError): void {
-    if (!this.#stopped && this.#session === undefined) this.#show(false, why.code);
+    // A host that leaves refuses everybody: that says nothing about what the peer knows.
+    if (!this.#stopped && !this.#leaving && this.#session === undefined) this.#show(false, why.code);
   }
 
   /** Everything of the peer is here and everything of ours is being sent. */

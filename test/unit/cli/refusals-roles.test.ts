@@ -272,6 +272,18 @@ const CASES: readonly Case[] = [
     reason: 'no-primary',
     code: 3,
   },
+  {
+    ...onB,
+    name: 'invalidate: the designated primary is not there yet',
+    setup: (b) => {
+      b.resource();
+      b.write({ [keys.actual('r1', 'hosta', 'is-primary')]: '0' });
+    },
+    argv: () => ['invalidate', 'r1'],
+    reason: 'no-active-primary',
+    code: 3,
+    next: /wait-resource r1 is-primary --host hosta/,
+  },
 ];
 
 testRefusals(CASES);
