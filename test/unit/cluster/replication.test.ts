@@ -33,7 +33,7 @@ test('three nodes converge; what was written later never arrives earlier', async
   await a.untilValue(keys.merged('hostb', 'hosta'), stamp.toString());
   t.is(b.tree.snapshot().list(keys.userspace('k')).length, 1200);
   await a.until('all equal', () => same(a.tree, b.tree) && same(a.tree, c.tree));
-  t.is(a.value(keys.peer('hostb')), 'connected');
+  await a.untilValue(keys.peer('hostb'), 'connected');
 });
 
 test('a partition: both sides go on, then agree; a third host forwards meanwhile', async (t) => {
