@@ -24,7 +24,8 @@ const EMPTY = '0'.repeat(32);
 const DRAIN_MS = 10_000;
 
 /** Where the export of a resource listens. */
-export const devicePath = (dir: string, resource: string): string => path.join(dir, 'dev', `${resource}.sock`);
+export const devicePath = (dir: string, resource: string): string =>
+  path.join(dir, 'dev', `${resource}.sock`);
 
 export class Primary {
   readonly #ctx: Context;
@@ -51,7 +52,13 @@ export class Primary {
   }
 
   /** Start the logger with a fresh log, then the export. On failure nothing is left behind. */
-  static async open(ctx: Context, resource: string, store: LogStore, ids: Ids, goal: OpenGoal): Promise<Primary> {
+  static async open(
+    ctx: Context,
+    resource: string,
+    store: LogStore,
+    ids: Ids,
+    goal: OpenGoal,
+  ): Promise<Primary> {
     const primary = new Primary(ctx, resource, store, ids, goal);
     try {
       await primary.#startLogger(goal);
@@ -254,6 +261,7 @@ export class Primary {
 
   async #tearDown(): Promise<void> {
     for (const name of [this.nbd, this.logger]) await this.#ctx.bricks.remove(name);
-    for (const brick of this.#ctx.bricks.list(`${this.#resource}/log-`)) await this.#ctx.bricks.remove(brick.name);
+    for (const brick of this.#ctx.bricks.list(`${this.#resource}/log-`))
+      await this.#ctx.bricks.remove(brick.name);
   }
 }

@@ -210,7 +210,8 @@ export class Resource {
   #stillTouched(): readonly Point[] | undefined {
     const last = this.#touched?.at(-1);
     const at = this.#position();
-    if (!last || !at || at.number > last.number || (sameLog(at, last) && at.pos >= last.pos)) this.#touched = undefined;
+    if (!last || !at || at.number > last.number || (sameLog(at, last) && at.pos >= last.pos))
+      this.#touched = undefined;
     return this.#touched;
   }
 

@@ -10,7 +10,6 @@ import { planPrimary, planSecondary } from '../../src/cli/plan/handover.js';
 import { planSwitch, planUp } from '../../src/cli/plan/switches.js';
 import type { Plan, Situation, Step, Verdict } from '../../src/cli/plan/plan.js';
 import { MarsError } from '../../src/errors.js';
-import type { Snapshot } from '../../src/tree/types.js';
 import type { SimNode } from './node.js';
 import { BLOCKS, PAGE } from './truth.js';
 import { R, type World } from './world.js';
@@ -134,7 +133,7 @@ export class Operator {
   giveUp(node: SimNode): void {
     const running = this.#running.get(node.host);
     this.#running.delete(node.host);
-    const back = running?.plan.compensate?.(node.tree.snapshot() as Snapshot);
+    const back = running?.plan.compensate?.(node.tree.snapshot());
     if (back) node.tree.write(back);
     if (node.daemon) node.daemon.wanted = true;
   }
