@@ -101,6 +101,9 @@ export class Node {
       if (joined && !this.#resources.has(name)) this.#resources.set(name, new Resource(this.#ctx, name));
       this.#resources.get(name)?.trigger();
     }
+    // A member has heard what this host wrote: a new primary may be waiting for that.
+    const heard = `/merged-${this.#ctx.host}`;
+    if (entries.some((e) => e.key.endsWith(heard))) for (const r of this.#resources.values()) r.trigger();
   }
 
   /** Log records carry stamps of the engine's clock: it must not lag behind what is known here. */
