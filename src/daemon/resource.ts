@@ -12,31 +12,17 @@ import path from 'node:path';
 import { EngineError } from '../engine/errors.js';
 import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
-import type { BrickEvent, BrickStatus } from '../engine/types.js';
+import type { BrickEvent } from '../engine/types.js';
 import { asMarsError, type ReasonCode } from '../errors.js';
-import { forksOf, historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
+import { historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
 import { answerKey, mayInvalidate, pending } from '../strategy/requests.js';
-import { linksOf } from '../strategy/links.js';
-import {
-  decide,
-  stepBack,
-  touchedBy,
-  type Goal,
-  type LocalLog,
-  type ResourceView,
-} from '../strategy/resource.js';
+import { decide, stepBack, touchedBy, type Goal, type ResourceView } from '../strategy/resource.js';
 import { deletableLogs } from '../strategy/retention.js';
-import {
-  formatPosition,
-  formatVersion,
-  keys,
-  parseCount,
-  parsePosition,
-  type Request,
-} from '../tree/catalogue.js';
+import { formatPosition, keys, parseCount, parsePosition, type Request } from '../tree/catalogue.js';
 import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
+import { decisiveFacts, movingFacts, type Picture } from './facts.js';
 import { Fetch } from './fetch.js';
 import { LogStore, type Ids } from './logstore.js';
 import { Primary } from './primary.js';
@@ -50,8 +36,6 @@ const RETRY_MAX_MS = 5000;
 const STOP_MS = 5000;
 /** Progress is looked at this much later, together with what follows it, ms. */
 const GATHER_MS = 10;
-
-type Fact = boolean | number | bigint | string;
 
 export class Resource {
   readonly name: string;
@@ -336,7 +320,7 @@ export class Resource {
       // whoever is told later that somebody else is designated has been told of this device before.
       const now = decide(this.#view());
       if (now.mode !== 'primary' || !now.open) return this.trigger();
-      this.#ctx.publisher.now({ [keys.actual(this.name, this.#ctx.host, 'is-primary')]: '1' });
+      this.#ctx.publisher.now({ [keys.actual(this.name, this.#ctx.host, 'is-opening')]: '1' });
       this.#primary = await Primary.open(this.#ctx, this.name, this.store, this.#ids(), now.open);
       this.#applied = undefined;
       this.#ctx.log(`${this.name}: primary, writing log ${this.#primary.log.number}`);
@@ -602,120 +586,36 @@ export class Resource {
   }
 
   #publish(): void {
-    const { host, publisher, tree } = this.#ctx;
+    const { publisher, tree, host } = this.#ctx;
     if (!tree.snapshot().value(keys.data(this.name, host))) {
       publisher.drop(keys.resource(this.name));
       return;
     }
-    const actual = (facts: Record<string, Fact | undefined>): Changes =>
-      Object.fromEntries(
-        Object.entries(facts).map(([name, fact]) => [keys.actual(this.name, host, name), factText(fact)]),
-      );
-    const logger = this.#primary?.status();
-    const replay = this.#replay.status();
-    const forks = forksOf(tree.snapshot(), this.name, host);
-    publisher.put({ ...this.#positions(logger), ...actual(this.#progressFacts(logger, replay)) });
-    publisher.now({
-      ...this.#highestNumber(),
-      ...actual({
-        'is-attached': this.#attached,
-        'is-replaying': this.#replay.running,
-        'is-copying': this.#fetch.active,
-        'is-syncing': this.#sync.active,
-        'is-primary': this.#primary !== undefined,
-        'if-on': this.#primary !== undefined,
-        'open-count': this.#primary?.openCount() ?? 0,
-        'device-size': this.#primary?.size,
-        'replay-code': this.#replayCode(replay),
-        state: this.#state(logger, replay),
-        'disk-error': replay?.state === 'data-write-error' ? replay.error : this.#diskError,
-        'split-brain': forks[0]?.text,
-        'msg-waiting': this.#message('waiting', this.#why === 'ok' ? undefined : this.#why),
-        'msg-error': this.#message('error', this.#problem),
-        'msg-fetch': this.#message('fetch', this.#fetch.problem),
-        'msg-sync': this.#message('sync', this.#sync.problem),
-      }),
-    });
+    const picture = this.#picture();
+    publisher.put(movingFacts(picture));
+    publisher.now(decisiveFacts(picture));
   }
 
-  /** Log numbers are never used again, not even by a resource of the same name that comes later. */
-  #highestNumber(): Changes {
-    const number = this.#primary?.log.number ?? 0n;
-    const noted = parseCount(this.#value(keys.maxnr(this.name))) ?? 0n;
-    return number > noted ? { [keys.maxnr(this.name)]: number.toString() } : {};
-  }
-
-  /** `STAMP text`: since when; the same text keeps its first stamp. */
-  #message(name: string, text: string | undefined): string | undefined {
-    if (text === undefined) return undefined;
-    const old = this.#value(keys.msg(this.name, this.#ctx.host, name));
-    return old?.slice(old.indexOf(' ') + 1) === text ? old : `${this.#ctx.engine.lamport().lamport} ${text}`;
-  }
-
-  #state(logger: BrickStatus | undefined, replay: BrickStatus | undefined): string {
-    if (logger && logger.state !== 'ok') return logger.state;
-    if (replay?.state === 'data-write-error' || replay?.state === 'read-error') return replay.state;
-    return 'ok';
-  }
-
-  #replayCode(replay: BrickStatus | undefined): string {
-    if (this.#why === 'split-brain' || this.#why === 'log-missing') return this.#why;
-    if (this.#fetch.problem === 'no-such-log') return 'log-missing';
-    if (replay?.state === 'data-write-error' || replay?.state === 'read-error') return replay.state;
-    return 'ok';
-  }
-
-  #progressFacts(
-    logger: BrickStatus | undefined,
-    replay: BrickStatus | undefined,
-  ): Record<string, Fact | undefined> {
-    const newest = this.#newestLog();
+  #picture(): Picture {
+    const primary = this.#primary;
     return {
-      lamport: (logger ?? replay)?.val['lamport'],
-      'shadow-peak': logger?.val['peak'],
-      'fetch-pos':
-        newest && formatPosition({ number: newest.number, origin: newest.origin, pos: newest.end }),
+      snap: this.#ctx.tree.snapshot(),
+      resource: this.name,
+      host: this.#ctx.host,
+      attached: this.#attached,
+      replaying: this.#replay.running,
+      copying: this.#fetch.active,
+      syncing: this.#sync.active,
+      primary: primary && { log: primary.log, size: primary.size, openCount: primary.openCount() },
+      logger: primary?.status(),
+      replay: this.#replay.status(),
+      logs: this.store.list(),
+      position: this.#position(),
+      diskError: this.#diskError,
+      why: this.#why,
+      problems: { step: this.#problem, fetch: this.#fetch.problem, sync: this.#sync.problem },
+      stamp: () => this.#ctx.engine.lamport().lamport,
     };
-  }
-
-  #newestLog(): LocalLog | undefined {
-    return this.store
-      .list()
-      .reduce<LocalLog | undefined>((a, b) => (a && a.number >= b.number ? a : b), undefined);
-  }
-
-  /** replay- and version- links: where this replica stands, and on what history. */
-  #positions(logger: BrickStatus | undefined): Changes {
-    const { host } = this.#ctx;
-    if (this.#primary && logger) return this.#primaryPositions(this.#primary, logger);
-    const at = this.#position();
-    if (!at || at.pos === 0n) return {};
-    const replay = this.#replay.status();
-    const parsed = replay?.val['parsed'] ?? 0n;
-    const dirty = parsed > at.pos ? parsed - at.pos : 0n;
-    return { [keys.replay(this.name, host)]: formatPosition({ ...at, dirty }), ...this.#history(at) };
-  }
-
-  #primaryPositions(primary: Primary, logger: BrickStatus): Changes {
-    const { host } = this.#ctx;
-    const ckpt = {
-      number: logger.val['ckptNumber'] ?? primary.log.number,
-      origin: host,
-      pos: logger.val['ckpt'] ?? 0n,
-      dirty: logger.val['dirty'] ?? 0n,
-    };
-    const log = this.store.get(primary.log);
-    const end = log && { number: log.number, origin: log.origin, pos: log.end, digest: log.digest };
-    return {
-      ...(ckpt.pos > 0n && { [keys.replay(this.name, host)]: formatPosition(ckpt) }),
-      ...(end && this.#history(end)),
-    };
-  }
-
-  #history(at: Point): Changes {
-    const { host, tree } = this.#ctx;
-    const links = linksOf(this.store.list(), at, historyOf(tree.snapshot(), this.name, host));
-    return Object.fromEntries(links.map((l) => [keys.version(this.name, l.number, host), formatVersion(l)]));
   }
 }
 
@@ -725,12 +625,6 @@ function followed(view: ResourceView, goal: Goal): { log: LogRef; snap: Snapshot
   const { log, end } = goal.apply;
   const here = view.logs.find((l) => sameLog(l, log));
   return here?.end === end ? { log, snap: view.snap } : undefined;
-}
-
-function factText(fact: Fact | undefined): string | null {
-  if (fact === undefined) return null;
-  if (typeof fact === 'boolean') return fact ? '1' : '0';
-  return fact.toString();
 }
 
 /** Words of the engine that have a better known word in the catalogue. */
