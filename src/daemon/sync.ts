@@ -69,7 +69,10 @@ export class Sync {
         path,
         size: goal.size,
         from: goal.from,
-        onStart: (position) => (goal.from === 0n ? this.#begin(position) : Promise.resolve()),
+        onStart: async (position) => {
+          if (goal.from === 0n) await this.#begin(position);
+          tree.write({ [keys.actual(this.#resource, host, 'sync-timeline')]: goal.timeline });
+        },
         onProgress: (at) => {
           // The last step is published together with syncpos, by onEnd.
           if (at < goal.size) tree.write({ [done]: at.toString() });

@@ -97,6 +97,8 @@ export interface SyncGoal {
   readonly source: string;
   readonly from: bigint;
   readonly size: bigint;
+  /** of the resource when this was decided */
+  readonly timeline: string;
 }
 
 export type Goal =
@@ -140,8 +142,23 @@ export function reachedSyncpos(
   const text = snap.value(keys.syncpos(resource, host));
   const want = text === undefined ? undefined : parsePosition(text);
   if (!want) return true;
-  if (!applied) return false;
-  return applied.number > want.number || (applied.number === want.number && applied.pos >= want.pos);
+  if (!applied || applied.number < want.number) return false;
+  if (sameLog(applied, want)) return applied.pos >= want.pos;
+  // Past the log: only if the history that is applied contains the position.
+  const passed = at(historyOf(snap, resource, host), want.number)?.point;
+  return !passed || (sameLog(passed, want) && passed.pos >= want.pos);
+}
+
+/** What may be on the disk: touched before the start, or copied by a sync that is not passed yet. */
+function onDisk(v: ResourceView): readonly Point[] {
+  const path = v.touched ?? [];
+  const want = parsePosition(v.snap.value(keys.syncpos(v.resource, v.me)) ?? '');
+  if (!want || reachedSyncpos(v.snap, v.resource, v.me, v.applied)) return path;
+  const last = path.at(-1);
+  if (last && (last.number > want.number || (last.number === want.number && last.pos >= want.pos)))
+    return path;
+  const copied = { number: want.number, origin: want.origin, pos: want.pos, digest: '' };
+  return [...path.filter((p) => p.number < want.number), copied];
 }
 
 /** Bytes still to be synced. */
@@ -211,8 +228,25 @@ function decideSync(v: ResourceView): Goal {
   return {
     ...base,
     why: 'syncing',
-    sync: { source, from: v.applied ? from : 0n, size: number(snap.value(keys.size(resource))) },
+    sync: {
+      source,
+      from: v.applied && mayResume(v) ? from : 0n,
+      size: number(snap.value(keys.size(resource))),
+      timeline: snap.value(keys.timeline(resource)) ?? '1',
+    },
   };
+}
+
+/**
+ * Blocks that were copied before a forced switch may be of another branch, and would
+ * stay: then all is compared again. A sync that was finished and passed only grows.
+ */
+function mayResume(v: ResourceView): boolean {
+  const { snap, resource, me } = v;
+  const finished = snap.value(keys.syncpos(resource, me)) !== undefined;
+  if (finished && reachedSyncpos(snap, resource, me, v.applied)) return true;
+  const begun = snap.value(keys.actual(resource, me, 'sync-timeline'));
+  return begun !== undefined && begun === snap.value(keys.timeline(resource));
 }
 
 function decideFollow(v: ResourceView, designated: boolean): Goal {
@@ -280,8 +314,8 @@ function obstacleToOpen(v: ResourceView): string | undefined {
     const theirs = historyOf(snap, resource, host);
     const there = v.applied && at(theirs, v.applied.number);
     if (overridden && v.applied && !(there && sameLog(there.point, v.applied))) continue;
-    if (!overridden && snap.value(keys.actual(resource, host, 'is-primary')) === '1')
-      return 'old-primary-active';
+    const has = (fact: string): boolean => snap.value(keys.actual(resource, host, fact)) === '1';
+    if (!overridden && (has('is-primary') || has('is-opening'))) return 'old-primary-active';
     const relation = relate(mine, theirs);
     const more = v.applied !== undefined && holds(v, host, v.applied) > v.applied.pos;
     if (more || relation.kind === 'behind') return v.connected.has(host) ? 'fetching' : 'peer-is-ahead';
@@ -290,14 +324,18 @@ function obstacleToOpen(v: ResourceView): string | undefined {
   return undefined;
 }
 
-/** The published history up to what is applied: logs behind it may have been lost since. */
-function appliedHistory(v: ResourceView): History {
+/** The published history up to `last`: logs behind it may have been lost since. */
+function historyUpTo(v: ResourceView, last: Point): History {
   const published = historyOf(v.snap, v.resource, v.me);
-  const { applied } = v;
-  if (!applied) return published;
-  const links = [...published].filter(([n]) => n < applied.number);
-  const prev = published.get(applied.number)?.prev;
-  return new Map([...links, [applied.number, { ...applied, ...(prev && { prev }) }]]);
+  const links = [...published].filter(([n]) => n < last.number);
+  const log = localLog(v, last);
+  const prev = (log && prevOf(log.ident)) ?? published.get(last.number)?.prev;
+  return new Map([...links, [last.number, { ...last, ...(prev && { prev }) }]]);
+}
+
+/** The history that is applied; before anything is, the published one. */
+function appliedHistory(v: ResourceView): History {
+  return v.applied ? historyUpTo(v, v.applied) : historyOf(v.snap, v.resource, v.me);
 }
 
 /** Nothing is left to apply, but this host has once told of more: its log was damaged, and nobody has the rest. */
@@ -332,10 +370,7 @@ function forkWithLeaders(v: ResourceView, designated: boolean, forced: boolean):
   if (!v.applied || v.applied.pos === 0n || forced) return false;
   // A primary that continues its own log goes on with its own branch.
   if (designated && v.applied.origin === v.me) return false;
-  const last = v.touched?.at(-1) ?? v.applied;
-  const log = localLog(v, last);
-  const prev = (log && prevOf(log.ident)) ?? historyOf(v.snap, v.resource, v.me).get(last.number)?.prev;
-  const mine: History = new Map([[last.number, { ...last, ...(prev && { prev }) }]]);
+  const mine = historyUpTo(v, onDisk(v).at(-1) ?? v.applied);
   const primary = v.snap.value(keys.primary(v.resource));
   return leaders(v, designated).some((h) => {
     const active = v.snap.value(keys.actual(v.resource, h, 'is-primary')) === '1';
@@ -353,15 +388,16 @@ function closerOf(v: ResourceView, ref: LogRef, designated: boolean): Closer | u
       sameLog(v.applied, ref) &&
       (end.pos < v.applied.pos || (end.pos === v.applied.pos && !sameDigest(end.digest, v.applied.digest)))
     );
+  const touched = onDisk(v);
   const published = leaders(v, designated).flatMap((h) => {
     const next = historyOf(v.snap, v.resource, h).get(ref.number + 1n);
-    return next?.prev && fits(next.prev) && covers(v.touched ?? [], next.prev, next)
+    return next?.prev && fits(next.prev) && covers(touched, next.prev, next)
       ? [{ end: next.prev, next: { number: next.number, origin: next.origin } }]
       : [];
   });
   const local = v.logs.flatMap((log) => {
     const end = prevOf(log.ident);
-    return end && log.number === ref.number + 1n && fits(end) && covers(v.touched ?? [], end, log)
+    return end && log.number === ref.number + 1n && fits(end) && covers(touched, end, log)
       ? [{ end, next: log, local: log }]
       : [];
   });

@@ -234,7 +234,7 @@ export class Daemon {
       this.#stopReplay();
       const now = decide(this.view());
       if (now.mode !== 'primary' || !now.open) return void (this.wanted = true);
-      this.#publisher.now({ [keys.actual(R, this.#host, 'is-primary')]: '1' });
+      this.#publisher.now({ [keys.actual(R, this.#host, 'is-opening')]: '1' });
       this.#world.moment();
       this.#world.check.opening(this, now.open);
       const uuid = this.#value(keys.resourceUuid(R)) ?? '';
@@ -422,6 +422,7 @@ export class Daemon {
     const size = parseCount(this.#value(keys.size(R))) ?? 0n;
     this.sync = { goal: { ...goal, size }, source, pin, at: Number(goal.from / PAGE), started: false };
     if (goal.from === 0n) this.#beginSync(start);
+    this.node.tree.write({ [keys.actual(R, this.#host, 'sync-timeline')]: goal.timeline });
     this.wanted = true;
   }
 
@@ -565,6 +566,7 @@ export class Daemon {
         'is-copying': flag(this.fetch !== undefined),
         'is-syncing': flag(this.sync !== undefined),
         'is-primary': flag(this.device !== undefined),
+        'is-opening': '0',
         'if-on': flag(this.device !== undefined),
         'open-count': flag(this.device?.open ?? false),
         'replay-code':

@@ -4,6 +4,7 @@ import type { LogIdent } from '../../../src/engine/types.js';
 import type { Point } from '../../../src/strategy/history.js';
 import {
   decide,
+  reachedSyncpos,
   stepBack,
   touchedBy,
   type LocalLog,
@@ -301,6 +302,7 @@ test('an incomplete replica syncs from the active primary and resumes where it w
   const values = {
     ...base('a'),
     [keys.syncstatus(R, 'b')]: '65536',
+    [keys.actual(R, 'b', 'sync-timeline')]: '1',
     [keys.actual(R, 'a', 'is-primary')]: '1',
   };
   t.like(decide(view('b', values, { applied: at(1, 'a', 4096) })), {
@@ -308,6 +310,8 @@ test('an incomplete replica syncs from the active primary and resumes where it w
     sync: { source: 'a', from: 65536n, size: 1048576n },
   });
   t.like(decide(view('b', values)), { sync: { from: 0n } });
+  const switched = { ...values, [keys.timeline(R)]: '2' };
+  t.like(decide(view('b', switched, { applied: at(1, 'a', 4096) })), { sync: { from: 0n } });
   t.like(decide(view('b', values, { connected: new Set() })), { why: 'primary-unreachable' });
   t.like(decide(view('b', { ...values, ...switches('b', ['sync']) })), { why: 'sync-paused' });
 });
@@ -423,4 +427,17 @@ test('a node keeps the logs from which it would go on after a kill', (t) => {
     deletableLogs(view('a', { ...values, ...more }, { logs }), 2n, []).logs.map((l) => l.number);
   t.deepEqual(gone(replay('a', 1n)), []);
   t.deepEqual(gone(replay('a', 2n)), [1n]);
+});
+
+test('a replica that was synced from a branch that was given up is not consistent', (t) => {
+  const fork = at(1, 'a', 8192);
+  const values = {
+    ...base('b'),
+    ...version('b', at(2, 'b', 8192), fork),
+    ...version('a', at(2, 'b', 8192), fork),
+    [keys.syncpos(R, 'a')]: formatPosition({ number: 1n, origin: 'a', pos: 16384n }),
+    [keys.actual(R, 'b', 'is-primary')]: '1',
+  };
+  t.false(reachedSyncpos(snapshotOf(values), R, 'a', at(2, 'b', 8192)));
+  t.like(decide(view('a', values, { logs: [local(fork)], applied: fork })), { why: 'split-brain' });
 });
