@@ -28,6 +28,8 @@ import type { FrameStream, JsonObject } from './types.js';
 const ALPN = 'mars';
 /** time for handshake and hello, ms */
 const GREETING_MS = 10_000;
+/** a silent connection is probed after this time, ms: who serves one must not hold logs for a host that is gone */
+const IDLE_MS = 10_000;
 /** bytes taken from a socket at once: several TLS records */
 const READ_BUFFER = 64 * 1024;
 /** connections that have not said hello yet */
@@ -121,6 +123,7 @@ export async function connect(self: Self, call: Call): Promise<SocketStream> {
   };
   const socket = tls.connect(options);
   socket.setNoDelay(true);
+  socket.setKeepAlive(true, IDLE_MS);
   const stream = new SocketStream(socket, HELLO_LIMITS, true);
   const abort = (): void => {
     socket.destroy(
@@ -225,6 +228,7 @@ export class Listener {
 
   async #welcome(socket: tls.TLSSocket): Promise<void> {
     socket.setNoDelay(true);
+    socket.setKeepAlive(true, IDLE_MS);
     socket.on('error', () => undefined);
     if (this.#strangers >= MAX_STRANGERS) {
       socket.destroy();

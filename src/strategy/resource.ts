@@ -181,13 +181,19 @@ export function stepBack(v: ResourceView): Point | undefined {
   if (!prev || primary === undefined) return undefined;
   // Whoever was made primary by force keeps the branch it has opened.
   if (primary === v.me && byForce(v)) return undefined;
-  const wentOn = members(v.snap, v.resource).some((host) => {
-    const theirs = historyOf(v.snap, v.resource, host);
-    const next = theirs.get(applied.number);
-    if (host === v.me || (next && sameLog(next, applied))) return false;
+  const named = primary !== NONE && primary !== v.me;
+  const others = named ? [primary] : members(v.snap, v.resource).filter((h) => h !== v.me);
+  const histories = others.map((h) => historyOf(v.snap, v.resource, h));
+  // The log is empty, but part of a history that goes on.
+  const used = (h: History): boolean => {
+    const known = at(h, applied.number);
+    return known !== undefined && sameLog(known.point, applied);
+  };
+  if (histories.some(used)) return undefined;
+  const wentOn = histories.some((theirs) => {
     const relation = relate(new Map([[prev.number, prev]]), theirs).kind;
     // Who is primary now goes on in a log of its own, be it as empty as this one.
-    return relation === 'behind' || (relation === 'same' && host === primary && next !== undefined);
+    return relation === 'behind' || (relation === 'same' && named && theirs.has(applied.number));
   });
   return wentOn ? prev : undefined;
 }

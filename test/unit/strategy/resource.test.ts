@@ -441,3 +441,16 @@ test('a replica that was synced from a branch that was given up is not consisten
   t.false(reachedSyncpos(snapshotOf(values), R, 'a', at(2, 'b', 8192)));
   t.like(decide(view('a', values, { logs: [local(fork)], applied: fork })), { why: 'split-brain' });
 });
+
+test('an empty log that the primary has continued is not given up for another branch', (t) => {
+  const fork = at(1, 'a', 8192);
+  const empty = at(2, 'b', 4096);
+  const logs = [local(fork), local(empty, fork)];
+  const values = {
+    ...base('b'),
+    [keys.data(R, 'c')]: '/c',
+    ...version('b', at(3, 'b', 8192), empty),
+    ...version('c', at(2, 'c', 8192), fork),
+  };
+  t.is(stepBack(view('a', values, { logs, applied: empty })), undefined);
+});
