@@ -490,7 +490,8 @@ export class Resource {
         this.#pins.add(pin);
         return { position: start.text, release: () => void this.#pins.delete(pin) };
       },
-      dirtyEnd: () => at('number', 'pos').text,
+      // Nothing else can have reached the data disk, and nothing of this can get lost.
+      dirtyEnd: () => at('durableNumber', 'durable').text,
     };
   }
 

@@ -249,6 +249,8 @@ function decideSync(v: ResourceView): Goal {
  */
 function mayResume(v: ResourceView): boolean {
   const { snap, resource, me } = v;
+  // The logs from the start on are gone: members delete what they do not know to be needed yet.
+  if (snap.value(keys.actual(resource, me, 'replay-code')) === 'log-missing') return false;
   const finished = snap.value(keys.syncpos(resource, me)) !== undefined;
   if (finished && reachedSyncpos(snap, resource, me, v.applied)) return true;
   const begun = snap.value(keys.actual(resource, me, 'sync-timeline'));

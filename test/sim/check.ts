@@ -60,6 +60,8 @@ export class Check {
     if (this.excused) return;
     for (const node of this.#world.nodes) {
       const at = this.#positionOf(node);
+      // A replica that is not complete yet starts again.
+      if (syncRest(node.tree.snapshot(), R, node.host) > 0n) continue;
       if (node === daemon.node || !at || at.number > log.number) continue;
       if (at.number === log.number && at.pos >= log.end) continue;
       const held = this.#world.nodes.some((n) => {

@@ -474,7 +474,8 @@ export class Daemon {
       return;
     }
     this.node.disk.flush();
-    const end: Position = { ...s.source.device.end, origin: s.source.#host, dirty: 0n };
+    const { log, durable } = s.source.device;
+    const end: Position = { ...log, pos: durable, dirty: 0n };
     this.node.tree.write({
       [keys.syncstatus(R, this.#host)]: s.goal.size.toString(),
       [keys.syncpos(R, this.#host)]: formatPosition({ number: end.number, origin: end.origin, pos: end.pos }),

@@ -14,7 +14,7 @@ import { World } from './world.js';
 const number = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
 const ONE = process.env['MARS_SIM_SEED'];
 const FIRST = ONE === undefined ? number('MARS_SIM_FIRST', 1) : Number(ONE);
-const COUNT = ONE === undefined ? number('MARS_SIM_SEEDS', 150) : 1;
+const COUNT = ONE === undefined ? number('MARS_SIM_SEEDS', 400) : 1;
 const TRACE = process.env['MARS_SIM_TRACE'] === '1';
 
 function runSeed(seed: number, risky: boolean): void {

@@ -378,16 +378,16 @@ export class World {
     }
     for (let tries = 0; tries < 12; tries++) {
       this.#settle(80);
-      if (this.#resolved()) return;
+      if (this.#resolved(tries > 6)) return;
     }
     throw new Error(`not resolved: ${this.#everything()}`);
   }
 
   /** True when all is well; otherwise somebody does what the messages say. */
-  #resolved(): boolean {
+  #resolved(impatient: boolean): boolean {
     const members = this.nodes.filter((n) => n.tree.snapshot().value(keys.data(R, n.host)) !== undefined);
     const primary = members.find((n) => n.daemon?.device);
-    if (!primary) return this.#appoint(members);
+    if (!primary) return this.#appoint(members, impatient);
     // A branch nobody wrote to is none yet.
     if (primary.daemon?.device && !primary.daemon.device.state.record) {
       primary.daemon.device.write({ block: 0, value: ++this.#value });
@@ -414,8 +414,8 @@ export class World {
     return node.disk.blocks().every((v, i) => v === device.state.blocks[i]);
   }
 
-  #appoint(members: readonly SimNode[]): boolean {
-    for (const force of [false, true]) {
+  #appoint(members: readonly SimNode[], impatient: boolean): boolean {
+    for (const force of impatient && this.check.excused ? [true] : [false, true]) {
       for (const node of members) {
         if (force && !this.check.excused) break;
         if (force) this.operator.run(node, commands.disconnect);

@@ -24,6 +24,7 @@ import {
   allResources,
   type Scope,
 } from '../../view/facts.js';
+import { historyOf, relate } from '../../strategy/history.js';
 import { humanSize } from '../../view/format.js';
 import { becamePrimary, deviceHasSize, flagIs, syncStarted } from './conditions.js';
 import { plan, type Plan, type Situation } from './plan.js';
@@ -182,6 +183,15 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
       found: `${sit.me} ${role}`,
       next: `marsadm primary ${r} on another member, or marsadm secondary ${r}`,
     });
+  const primary = designated(s);
+  if (primary !== undefined && !is(at(s, primary), 'is-primary') && !sit.force) {
+    const ahead = relate(historyOf(sit.snap, r, sit.me), historyOf(sit.snap, r, primary)).kind === 'ahead';
+    if (ahead)
+      throw new MarsError('no-active-primary', {
+        found: `${primary} still needs what ${sit.me} holds`,
+        next: `marsadm wait-resource ${r} is-primary --host ${primary}`,
+      });
+  }
   // Log numbers are never used again, so the highest one is noted before the history goes.
   const second = (snap: Snapshot): Plan =>
     plan(`${sit.me} left resource ${r}`, {

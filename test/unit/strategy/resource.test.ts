@@ -310,6 +310,8 @@ test('an incomplete replica syncs from the active primary and resumes where it w
     sync: { source: 'a', from: 65536n, size: 1048576n },
   });
   t.like(decide(view('b', values)), { sync: { from: 0n } });
+  const missing = { ...values, [keys.actual(R, 'b', 'replay-code')]: 'log-missing' };
+  t.like(decide(view('b', missing, { applied: at(1, 'a', 4096) })), { sync: { from: 0n } });
   const switched = { ...values, [keys.timeline(R)]: '2' };
   t.like(decide(view('b', switched, { applied: at(1, 'a', 4096) })), { sync: { from: 0n } });
   t.like(decide(view('b', values, { connected: new Set() })), { why: 'primary-unreachable' });
