@@ -219,6 +219,10 @@ async function main(): Promise<void> {
     if (wants('lag')) await measureLag(pair);
     showMemory(all);
     say(`\nLoad average ${digits(os.loadavg()[0] ?? 0)} at the end.`);
+  } catch (error) {
+    for (const server of open)
+      if (server instanceof Mars) for (const n of server.lab.nodes) progress(`--- ${n.name}\n${n.log}`);
+    throw error;
   } finally {
     for (const server of open.reverse()) await server.close();
     rmSync(dir, { recursive: true, force: true });
