@@ -27,8 +27,6 @@ export class Device {
   #checkpoint: Place;
   /** clients that have it open */
   open = false;
-  /** the newest state somebody was promised to find again */
-  promised: State | undefined;
 
   constructor(node: SimNode, truth: Truth, cluster: string, resource: string, goal: OpenGoal) {
     this.#node = node;
@@ -79,11 +77,6 @@ export class Device {
     return this.#checkpoint;
   }
 
-  /** Everything up to here may have touched the disk. */
-  get end(): Place {
-    return { number: this.log.number, pos: endOf(this.#current) + PAGE * BigInt(this.#tail.length) };
-  }
-
   write(write: Write): void {
     this.#tail.push(this.#truth.next(this.state, write));
   }
@@ -99,7 +92,6 @@ export class Device {
   /** A flush of the application. */
   flush(): void {
     this.commit(this.#tail.length);
-    this.promised = this.state;
   }
 
   #file(number: bigint): LogFile | undefined {

@@ -50,3 +50,17 @@ test('careful people: one primary, one history, nothing flushed is lost', (t) =>
 test('risky people: contents stay right, and everything can be resolved', (t) => {
   runAll(t, true);
 });
+
+test('a primary that lies about its flushes is found out', (t) => {
+  const honest = Array.from({ length: 100 }, (_, seed) => seed + 1).every((seed) => {
+    const world = new World({ seed, risky: false, lying: true });
+    try {
+      world.run(300);
+      world.converge();
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  t.false(honest);
+});

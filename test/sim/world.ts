@@ -26,6 +26,8 @@ export interface WorldOptions {
   readonly seed: number;
   /** people force switches, and start primaries without hearing everybody */
   readonly risky: boolean;
+  /** a flush that is promised and not done: the checks have to notice */
+  readonly lying?: boolean;
   /** told what happens, for reading a failure */
   readonly trace?: (text: string) => void;
 }
@@ -40,6 +42,7 @@ export class World {
   readonly network: Network;
   readonly operator: Operator;
   readonly #risky: boolean;
+  readonly #lying: boolean;
   readonly #trace: ((text: string) => void) | undefined;
   /** how often what happened, to see that a run was worth something */
   readonly counts = new Map<string, number>();
@@ -52,6 +55,7 @@ export class World {
   constructor(options: WorldOptions) {
     this.random = new Random(options.seed);
     this.#risky = options.risky;
+    this.#lying = options.lying ?? false;
     this.#trace = options.trace;
     this.check = new Check(this);
     const hosts = ['a', 'b', 'c', 'd'].slice(0, 2 + this.random.below(3));
@@ -198,7 +202,7 @@ export class World {
   #flush(node: SimNode): boolean {
     const device = node.daemon?.device;
     if (!device?.open || !node.daemon) return false;
-    device.flush();
+    if (!this.#lying) device.flush();
     this.check.promise(device.state);
     node.daemon.wanted = true;
     return true;
@@ -441,7 +445,7 @@ function describe(node: SimNode): string {
   return [
     daemon.why,
     `designated ${node.tree.snapshot().value(keys.primary(R)) ?? '?'}`,
-    device && `device ${device.log.number}@${device.end.pos}${device.open ? ' open' : ''}`,
+    device && `device ${device.log.number}@${device.durable}${device.open ? ' open' : ''}`,
     at && `applied ${at.number}-${at.origin}@${at.pos}#${at.digest.replace(/^0+/, '')}`,
     replay && `replay ${replay.parsed}/${replay.end}`,
     fetch && `fetch ${fetch.log.number}-${fetch.log.origin} from ${fetch.source}`,
