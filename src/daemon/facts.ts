@@ -67,6 +67,8 @@ export function decisiveFacts(p: Picture): Changes {
       'is-copying': p.copying,
       'is-syncing': p.syncing,
       'is-primary': p.primary !== undefined,
+      // Said before a device is opened; from then on `is-primary` says it.
+      'is-opening': false,
       'if-on': p.primary !== undefined,
       'open-count': p.primary?.openCount ?? 0,
       'device-size': p.primary?.size,

@@ -161,6 +161,8 @@ class LogWriter {
   }
 
   async #run(): Promise<void> {
+    // First let the caller note that it runs: it may find nothing to do and end at once.
+    await Promise.resolve();
     for (;;) {
       const mark = this.#mark;
       const batch = this.#take(mark?.end ?? 0n);
