@@ -31,6 +31,7 @@ export class LogStore {
 
   /** Verify every log file found; files without a valid header of this resource are not logs and stay unlisted. */
   async load(ids: Ids): Promise<void> {
+    this.#logs.clear();
     for (const name of await fs.readdir(this.#dir)) {
       const ref = parseLogName(name);
       if (!ref) continue;

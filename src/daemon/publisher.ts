@@ -63,19 +63,18 @@ export class Publisher {
 
   /** Write what was gathered; a failure is reported, the facts are kept for the next time. */
   flush(): void {
-    const batch = this.#pending;
     try {
       this.#write();
     } catch (error) {
-      this.#pending = { ...batch, ...this.#pending };
       this.#onError(error);
     }
   }
 
+  /** What could not be written stays gathered. */
   #write(): void {
     const news = this.#news(this.#pending);
-    this.#pending = {};
     if (news.length > 0) this.#tree.write(Object.fromEntries(news));
+    this.#pending = {};
   }
 
   #news(changes: Changes): [string, string | null][] {

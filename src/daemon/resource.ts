@@ -13,7 +13,7 @@ import { EngineError } from '../engine/errors.js';
 import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent } from '../engine/types.js';
-import { asMarsError, type ReasonCode } from '../errors.js';
+import { asMarsError, MarsError, type ReasonCode } from '../errors.js';
 import { historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
 import { answerKey, mayInvalidate, pending } from '../strategy/requests.js';
 import { decide, stepBack, touchedBy, type Goal, type ResourceView } from '../strategy/resource.js';
@@ -304,10 +304,13 @@ export class Resource {
   /** Once this host has left the resource on purpose, its logs are of no use to it. */
   async #left(): Promise<void> {
     const { host, tree } = this.#ctx;
-    if (this.#attached || tree.snapshot().raw(keys.data(this.name, host))?.value !== DELETED) return;
-    for (const log of this.store.list()) await this.store.remove(log);
+    const data = tree.snapshot().raw(keys.data(this.name, host))?.value;
+    if (this.#attached || (data !== undefined && data !== DELETED)) return;
+    // A tombstone may be collected before anybody looks; what is known here ends with the link in any case.
     this.#applied = undefined;
+    this.#touched = undefined;
     this.#loaded = false;
+    if (data === DELETED) for (const log of this.store.list()) await this.store.remove(log);
   }
 
   async #beOrBecomePrimary(goal: Extract<Goal, { mode: 'primary' }>): Promise<void> {
@@ -452,11 +455,8 @@ export class Resource {
     await this.#stopReplay();
     for (const log of this.store.list()) await this.store.remove(log);
     const { host, tree } = this.#ctx;
-    const gone = tree
-      .snapshot()
-      .list(keys.versionPrefix(this.name))
-      .filter((e) => e.key.endsWith(`-${host}`) && historyOf(tree.snapshot(), this.name, host).size > 0)
-      .map((e) => [e.key, null] as const);
+    const links = [...historyOf(tree.snapshot(), this.name, host).keys()];
+    const gone = links.map((number) => [keys.version(this.name, number, host), null] as const);
     this.#ctx.publisher.drop(keys.resource(this.name));
     this.#applied = undefined;
     this.#touched = undefined;
@@ -489,6 +489,10 @@ export class Resource {
         const pin = { number: start.number };
         this.#pins.add(pin);
         return { position: start.text, release: () => void this.#pins.delete(pin) };
+      },
+      check: () => {
+        if (this.#primary !== primary || primary.status()?.ledOn !== true)
+          throw new MarsError('not-primary', { found: this.name });
       },
       // Nothing else can have reached the data disk, and nothing of this can get lost.
       dirtyEnd: () => at('durableNumber', 'durable').text,

@@ -21,6 +21,7 @@ export class Sync {
   readonly #changed: () => void;
   readonly #begin: (position: string) => Promise<void>;
   #abort: AbortController | undefined;
+  #source: string | undefined;
   #done: Promise<void> = Promise.resolve();
   #failures = 0;
   #resting = false;
@@ -46,8 +47,10 @@ export class Sync {
 
   /** Start or keep the sync; without a goal, end it. */
   async run(goal: SyncGoal | undefined, path: string, uuid: string): Promise<void> {
-    if (!goal) return this.stop();
-    if (this.#abort || this.#resting) return;
+    // Another primary: what the old one reads from its disk now is not what its log says.
+    if (!goal || (this.#abort && goal.source !== this.#source)) await this.stop();
+    if (!goal || this.#abort || this.#resting) return;
+    this.#source = goal.source;
     this.#abort = new AbortController();
     this.#done = this.#sync(goal, path, uuid, this.#abort.signal);
   }

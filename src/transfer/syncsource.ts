@@ -19,6 +19,8 @@ export interface SyncSource {
   readonly size: bigint;
   /** text of the published checkpoint; logs from it on stay until `release` */
   pin(): { readonly position: string; release(): void };
+  /** throws MarsError `not-primary` once the device is gone: whatever was read since is worth nothing */
+  check(): void;
   /** text of the position behind everything that may have touched the disk */
   dirtyEnd(): string;
 }
@@ -36,6 +38,7 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
       const question = parsed.data;
       if (question.t === 'finish') {
         await answering;
+        source.check();
         await stream.send({ t: 'end', position: source.dirtyEnd() });
         continue;
       }
@@ -44,9 +47,10 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
       // The next range is read while one is on its way.
       const mine = readFully(file, question.at, question.len);
       const before = answering;
-      answering = Promise.all([mine, before]).then(([bytes]) =>
-        answer(stream, question.at, bytes, frame.body),
-      );
+      answering = Promise.all([mine, before]).then(([bytes]) => {
+        source.check();
+        return answer(stream, question.at, bytes, frame.body);
+      });
       answering.catch(() => undefined); // reported when it is waited for
       await before;
     }

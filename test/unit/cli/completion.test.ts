@@ -56,7 +56,7 @@ test('commands, options, and what stands for each argument', async (t) => {
   t.deepEqual(await offers('--host h'), ['hosta', 'hostb', 'hostc']);
   t.deepEqual(await offers('explain split'), ['split-brain']);
   t.deepEqual(await offers('help join-t'), ['join-token']);
-  t.deepEqual(await offers(`create-resource gamma ${ROOT}pack`), [`${ROOT}package.json`, `${ROOT}packaging`]);
+  t.deepEqual(await offers(`create-resource gamma ${ROOT}tsconfig.b`), [`${ROOT}tsconfig.build.json`]);
   t.deepEqual(await offers('view-role alp'), ['alpha']);
   t.deepEqual(await offers('--timeout '), []);
   t.deepEqual(await offers('version '), []);
