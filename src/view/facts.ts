@@ -7,6 +7,7 @@
  * is absent is off, a number that is absent is 0. Facts of a host that cannot be
  * reached are old: `reach` says since when. Pure functions over a snapshot.
  */
+import { reachedSyncpos as appliedReachesSyncpos } from '../strategy/resource.js';
 import {
   keys,
   parseCount,
@@ -126,13 +127,8 @@ export const syncRest = (s: Scope): bigint => size(s) - syncDone(s);
 
 /** Is the replica behind the position from which on its disk is one picture? */
 export function reachedSyncpos(s: Scope): boolean {
-  const text = s.snap.value(keys.syncpos(s.resource, s.host));
-  const want = text === undefined ? undefined : parsePosition(text);
-  if (!want) return true;
   const have = replayPosition(s);
-  return (
-    have !== undefined && (have.number > want.number || (have.number === want.number && have.pos >= want.pos))
-  );
+  return appliedReachesSyncpos(s.snap, s.resource, s.host, have && { ...have, digest: '' });
 }
 
 /**
