@@ -278,11 +278,11 @@ export class Lab {
     if (node.running) await node.waitLink(`local/peer-${b}`, (v) => (v === 'connected') === connected);
   }
 
-  /** End everything and remove all files. */
+  /** End everything and remove all files; with MARS_LAB_KEEP in the environment they stay. */
   async dispose(): Promise<void> {
     for (const node of this.nodes) node.stopWaiting();
     await Promise.all(this.nodes.map((n) => n.kill()));
     for (const relay of this.#relays.values()) await relay.cut();
-    rmSync(this.dir, { recursive: true, force: true });
+    if (!process.env['MARS_LAB_KEEP']) rmSync(this.dir, { recursive: true, force: true });
   }
 }

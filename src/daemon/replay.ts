@@ -97,10 +97,8 @@ export class Replay {
   async stop(): Promise<Point | undefined> {
     const { bricks } = this.#ctx;
     this.#steady = false;
-    if (bricks.find(this.#name)) {
-      const status = bricks.find(this.#name);
-      if (status && (status.button || !status.ledOff)) await bricks.power(this.#name, false);
-    }
+    const status = bricks.find(this.#name);
+    if (status && (status.button || !status.ledOff)) await bricks.power(this.#name, false);
     const last = this.applied();
     await bricks.remove(this.#name);
     if (this.#log) await bricks.remove(`${this.#resource}/${logName(this.#log)}`);

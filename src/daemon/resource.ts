@@ -525,7 +525,7 @@ export class Resource {
 
   /** Beside the steps: with a full log disk it takes until logs are deleted, which a step does. */
   #rotate(primary: Primary, request?: string): void {
-    const answer = keys.actual(this.name, this.#ctx.host, 'rotated');
+    const answer = answerKey(this.name, this.#ctx.host, 'rotate');
     const wanted = this.#rotateWanted;
     this.#rotateWanted = false;
     this.#rotation = primary
