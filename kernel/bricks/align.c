@@ -351,6 +351,7 @@ static void align_submit(struct mars_brick *brick, struct xio_request *rq)
 	if (!simple) {
 		go = align_admit(align, rq, NULL);
 		if (!go) {
+			rq->flags &= ~XIO_MAY_SLEEP;
 			list_add_tail(&rq->link, &align->waiting);
 			align->waited++;
 		}

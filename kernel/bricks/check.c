@@ -349,6 +349,7 @@ static bool delay_put(struct check_brick *check, struct xio_request *rq)
 	delay = check->delay_ns;
 	if (delay) {
 		a->due = ktime_get_ns() + delay;
+		rq->flags &= ~XIO_MAY_SLEEP;
 		list_add_tail(&rq->link, &check->delayed);
 		/* Under the lock: behind it @rq may pass and the brick vanish. */
 		queue_delayed_work(mars_io_wq, &check->delay_work,

@@ -138,6 +138,7 @@ static void limit_submit(struct mars_brick *brick, struct xio_request *rq)
 	if (pass) {
 		limit_charge(limit, rq, now);
 	} else {
+		rq->flags &= ~XIO_MAY_SLEEP;
 		list_add_tail(&rq->link, &limit->waiting);
 		limit->nr_waiting++;
 		limit->delayed++;

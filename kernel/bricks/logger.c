@@ -132,7 +132,7 @@ static void logger_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	spin_lock_irqsave(&lg->lock, flags);
 	st->state = state_now(lg, &error);
 	st->error = error;
-	st->nr_val = MARS_V_LOGGER_PREV_END + 1;
+	st->nr_val = MARS_V_LOGGER_SLOT + 1;
 	val[MARS_V_LOGGER_NUMBER] = lg->durable.number;
 	val[MARS_V_LOGGER_POS] = lg->cur ? lg->cur->cursor.offset : lg->durable.pos;
 	val[MARS_V_LOGGER_DURABLE_NUMBER] = lg->durable.number;
@@ -154,6 +154,7 @@ static void logger_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	val[MARS_V_LOGGER_LAMPORT] = lg->durable_lamport;
 	val[MARS_V_LOGGER_OLD_SLOT] = lg->old_input;
 	val[MARS_V_LOGGER_PREV_END] = lg->prev_end;
+	val[MARS_V_LOGGER_SLOT] = lg->cur ? lg->cur->input : 0;
 	memcpy(st->digest, lg->durable_digest, MARS_DIGEST_SIZE);
 	memcpy(st->digest2, lg->prev_digest, MARS_DIGEST_SIZE);
 	spin_unlock_irqrestore(&lg->lock, flags);

@@ -63,6 +63,7 @@ static const int reason_errno[] = {
 	[MARS_R_DENIED]		= -EACCES,
 	[MARS_R_TOO_DEEP]	= -EMLINK,
 	[MARS_R_OPEN]		= -EBUSY,
+	[MARS_R_TOO_LONG]	= -ENAMETOOLONG,
 };
 
 int mars_reason_errno(enum mars_reason reason)

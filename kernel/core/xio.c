@@ -111,6 +111,7 @@ void xio_complete(struct xio_request *rq, int status)
 		return;
 	WARN_ON(status > 0);
 	rq->status = status;
+	rq->flags &= ~XIO_MAY_SLEEP;
 	rq->end = end->next;
 	rq->hop = end->hop;
 	end->fn(rq, end);

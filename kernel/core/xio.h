@@ -10,6 +10,11 @@
  * completion may happen inside submit, from any context that may take spinlocks
  * with interrupts off.  Nobody touches a request after completing it.
  *
+ * Bricks never sleep in submit, unless the request says XIO_MAY_SLEEP: its initiator is
+ * in process context without a lock, so the lowest brick may start device IO at once
+ * instead of waking a worker.  The flag speaks of the present caller only: completion
+ * takes it away, and a brick that puts a request off takes it away too.
+ *
  * Buffers belong to the initiator and stay stable until the end function runs.
  */
 #ifndef _MARS_XIO_H
@@ -35,7 +40,8 @@ enum xio_op {
 #define XIO_FUA		(1u << 0)	/* durable at completion */
 #define XIO_NOUNMAP	(1u << 1)
 #define XIO_PRIO_LOW	(1u << 2)
-#define XIO_FLAGS_ALL	0x7u
+#define XIO_MAY_SLEEP	(1u << 3)	/* the caller of submit may be put to sleep; see below */
+#define XIO_FLAGS_ALL	0xfu
 
 struct xio_end;
 typedef void (*xio_end_fn)(struct xio_request *rq, struct xio_end *end);

@@ -79,6 +79,7 @@ enum mars_reason {
 	MARS_R_DENIED		= 29,	/* permission */
 	MARS_R_TOO_DEEP		= 30,	/* too many bricks in a row */
 	MARS_R_OPEN		= 31,	/* the exported device is still open */
+	MARS_R_TOO_LONG		= 32,	/* longer than a disk name may be */
 };
 
 struct mars_ctl_hdr {
@@ -166,7 +167,7 @@ enum mars_state {
 
 /* Parameters, by brick type. */
 enum mars_key {
-	/* file */
+	/* file, bdev (in mars.ko: a regular file, a block device) */
 	MARS_K_FILE_PATH	= 1,	/* text */
 	MARS_K_FILE_FLAGS	= 2,	/* value: MARS_FILE_* */
 	MARS_K_FILE_SIZE	= 3,	/* value: bytes; create with, grow or cut to; of an EXCL file: show that many */
@@ -188,6 +189,10 @@ enum mars_key {
 	MARS_K_NBD_SOCKET	= 64,	/* text: unix socket path */
 	MARS_K_NBD_EXPORT	= 65,	/* text: export name; "" is always accepted too */
 	MARS_K_NBD_READONLY	= 66,
+	/* if (mars.ko only) */
+	MARS_K_IF_NAME		= 72,	/* text: the disk is /dev/mars/NAME; at most 26 characters */
+	MARS_K_IF_READONLY	= 73,	/* value: 0 or 1 */
+	MARS_K_IF_RESIZE	= 74,	/* take over the size from below, which may have grown */
 	/* limit */
 	MARS_K_LIMIT_BYTES	= 80,	/* value: bytes per second, 0 = no limit */
 	MARS_K_LIMIT_OPS	= 81,	/* value: requests per second, 0 = no limit */
@@ -221,7 +226,7 @@ struct mars_log_ident {
 };
 
 /* Indexes into mars_ctl_status.val. */
-enum mars_val_file {
+enum mars_val_file {	/* and bdev */
 	MARS_V_FILE_SIZE, MARS_V_FILE_READS, MARS_V_FILE_WRITES, MARS_V_FILE_FLUSHES,
 	MARS_V_FILE_BYTES_READ, MARS_V_FILE_BYTES_WRITTEN,
 	MARS_V_FILE_DIRECT,		/* 1 = O_DIRECT is in effect */
@@ -246,6 +251,7 @@ enum mars_val_logger {
 	MARS_V_LOGGER_LAMPORT,		/* stamp of the newest durable record */
 	MARS_V_LOGGER_OLD_SLOT,		/* log input still holding an older log, 0 = none */
 	MARS_V_LOGGER_PREV_END,		/* end of the log before the current one */
+	MARS_V_LOGGER_SLOT,		/* log input of the last group built, 0 = none */
 };
 enum mars_val_replay {
 	MARS_V_REPLAY_NUMBER,
@@ -257,7 +263,7 @@ enum mars_val_replay {
 	MARS_V_REPLAY_LAMPORT,		/* stamp of the newest applied record */
 	MARS_V_REPLAY_VERDICT,		/* enum mars_log_verdict that stopped it; 0 = none */
 };
-enum mars_val_nbd {
+enum mars_val_nbd {	/* and if */
 	MARS_V_NBD_CLIENTS,		/* open count */
 	MARS_V_NBD_READS, MARS_V_NBD_WRITES, MARS_V_NBD_FLUSHES,
 	MARS_V_NBD_BYTES_READ, MARS_V_NBD_BYTES_WRITTEN, MARS_V_NBD_IN_FLIGHT,

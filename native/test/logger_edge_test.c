@@ -29,6 +29,7 @@ static void rotation_goes_forward(void)
 	CHECK_EQ(rig_do(r, XIO_WRITE, XIO_FUA, 65536, 65536), 0);
 	CHECK_EQ(rig_status().val[MARS_V_LOGGER_NUMBER], 1);
 	CHECK_EQ(rig_status().val[MARS_V_LOGGER_OLD_SLOT], 0);
+	CHECK(rig_status().val[MARS_V_LOGGER_SLOT]);
 	rig_check_all(r);
 	rig_off(r, true);
 	rig_check_order(r);

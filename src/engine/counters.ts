@@ -7,9 +7,11 @@
 import type { BrickType } from './types.js';
 
 const FILE = ['size', 'reads', 'writes', 'flushes', 'bytesRead', 'bytesWritten', 'direct'];
+const EXPORT = ['clients', 'reads', 'writes', 'flushes', 'bytesRead', 'bytesWritten', 'inFlight'];
 
 export const COUNTERS: Readonly<Partial<Record<BrickType, readonly string[]>>> = {
   file: FILE,
+  bdev: FILE,
   logger: [
     'number',
     'pos',
@@ -32,9 +34,11 @@ export const COUNTERS: Readonly<Partial<Record<BrickType, readonly string[]>>> =
     'lamport',
     'oldSlot',
     'prevEnd',
+    'slot',
   ],
   replay: ['number', 'parsed', 'applied', 'ckpt', 'end', 'records', 'bytes', 'lamport', 'verdict'],
-  nbd: ['clients', 'reads', 'writes', 'flushes', 'bytesRead', 'bytesWritten', 'inFlight'],
+  nbd: EXPORT,
+  if: EXPORT,
 };
 
 /** Put names to the counters of one brick. */

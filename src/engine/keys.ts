@@ -58,6 +58,7 @@ export const REASON_WORDS = [
   'denied',
   'too-deep',
   'open',
+  'too-long',
 ] as const;
 
 /** What each reason means, for messages. */
@@ -94,6 +95,7 @@ export const REASON_TEXTS: Readonly<Record<(typeof REASON_WORDS)[number], string
   denied: 'permission denied',
   'too-deep': 'too many bricks in a row',
   open: 'the exported device is still open',
+  'too-long': 'longer than a disk name may be (26 characters)',
 };
 
 /** enum mars_state, by number */
@@ -118,10 +120,12 @@ export const EVENT_WORDS: readonly EventKind[] = ['led', 'state', 'progress', 'o
 /** Types the engine can make; checked where a status is decoded. */
 export const BRICK_TYPES: readonly BrickType[] = [
   'file',
+  'bdev',
   'mem',
   'logger',
   'replay',
   'nbd',
+  'if',
   'limit',
   'check',
   'align',
@@ -149,6 +153,9 @@ export const PARAMS: Readonly<Record<string, { readonly key: number; readonly ki
   'nbd.socket': { key: 64, kind: 'text' },
   'nbd.export': { key: 65, kind: 'text' },
   'nbd.readonly': { key: 66, kind: 'value' },
+  'if.name': { key: 72, kind: 'text' },
+  'if.readonly': { key: 73, kind: 'value' },
+  'if.resize': { key: 74, kind: 'none' },
   'limit.bytes': { key: 80, kind: 'value' },
   'limit.ops': { key: 81, kind: 'value' },
   'check.error': { key: 96, kind: 'text' },

@@ -8,7 +8,8 @@
  */
 
 /** Brick types the engine can make. */
-export type BrickType = 'file' | 'mem' | 'logger' | 'replay' | 'nbd' | 'limit' | 'check' | 'align';
+export type BrickType =
+  'file' | 'bdev' | 'mem' | 'logger' | 'replay' | 'nbd' | 'if' | 'limit' | 'check' | 'align';
 
 /** Named states of a brick; `ok` is healthy. */
 export type BrickState =
