@@ -7,6 +7,7 @@
 #   make -C native -f build.mk run-shim_test         run one (seed: MARS_TEST_SEED=n)
 #   make -C native -f build.mk fuzz                  build the fuzzers
 #   make -C native -f build.mk fuzz-short            run each for FUZZ_SECONDS
+#   make -C native -f build.mk guest                 static programs for virtual machines
 #
 # VARIANT: asan (address + undefined behaviour), tsan (threads), plain (-O2).
 # Sources and tests are found by wildcard.  A test that reads the file system or
@@ -24,6 +25,7 @@ say = $(if $(V),,@echo "  $(1) $(2)")
 ROOT := $(abspath ..)
 OUT ?= $(ROOT)/build/c/$(VARIANT)
 FUZZ_OUT ?= $(ROOT)/build/c/fuzz
+GUEST_OUT ?= $(ROOT)/build/c/guest
 
 WARN := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wvla
 BASE := -std=gnu11 -D_GNU_SOURCE -g -fno-strict-aliasing -fvisibility=hidden $(WARN) -pthread \
@@ -61,13 +63,15 @@ TOOLS := $(notdir $(TOOL_MAINS:.c=))
 SCRIPTS := $(notdir $(sort $(wildcard $(ROOT)/native/test/*_test.sh)))
 FUZZ_MAINS := $(sort $(wildcard $(ROOT)/native/test/fuzz_*.c))
 FUZZERS := $(notdir $(FUZZ_MAINS:.c=))
+# run in virtual machines: real headers, no library of ours; NAME from guest_NAME.c
+GUEST_MAINS := $(ROOT)/native/test/ctl.c $(sort $(wildcard $(ROOT)/native/test/guest_*.c))
 # everything else in native/test helps the tests
-TEST_HELP := $(filter-out $(TEST_MAINS) $(TOOL_MAINS) $(FUZZ_MAINS),\
+TEST_HELP := $(filter-out $(TEST_MAINS) $(TOOL_MAINS) $(FUZZ_MAINS) $(GUEST_MAINS),\
 	$(sort $(wildcard $(ROOT)/native/test/*.c)))
 HELP_OBJS := $(TEST_HELP:$(ROOT)/%.c=$(OUT)/obj/%.o)
 HELP_LIB := $(OUT)/libtest.a
 
-.PHONY: all lib check fuzz fuzz-short clean $(TESTS:%=run-%) $(SCRIPTS:%=run-%) $(FUZZERS:%=fuzz-run-%)
+.PHONY: all lib check fuzz fuzz-short guest clean $(TESTS:%=run-%) $(SCRIPTS:%=run-%) $(FUZZERS:%=fuzz-run-%)
 .SECONDARY:
 
 all: lib $(TESTS:%=$(OUT)/%) $(TOOLS:%=$(OUT)/%)
@@ -138,6 +142,23 @@ $(FUZZERS:%=fuzz-run-%): fuzz-run-%: $(FUZZ_OUT)/%
 		-rss_limit_mb=2048 -print_final_stats=0 -verbosity=0 \
 		-artifact_prefix=$(FUZZ_OUT)/crash/$*- $(FUZZ_OUT)/corpus/$* \
 		$(wildcard $(ROOT)/native/test/corpus/$(*:fuzz_%=%))
+
+# --- programs for virtual machines ---
+
+GUEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -static -I$(ROOT)/kernel
+
+define guest_program
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call link,$(CC) $(GUEST_CFLAGS),$<)
+endef
+
+$(GUEST_OUT)/marsctl: $(ROOT)/native/test/ctl.c $(ROOT)/kernel/uapi/mars.h
+	$(guest_program)
+$(GUEST_OUT)/%: $(ROOT)/native/test/guest_%.c $(ROOT)/kernel/uapi/mars.h
+	$(guest_program)
+
+guest: $(GUEST_OUT)/marsctl $(patsubst $(ROOT)/native/test/guest_%.c,$(GUEST_OUT)/%,$(filter-out %/ctl.c,$(GUEST_MAINS)))
 
 clean:
 	rm -rf $(ROOT)/build/c
