@@ -145,7 +145,7 @@ $(FUZZERS:%=fuzz-run-%): fuzz-run-%: $(FUZZ_OUT)/%
 
 # --- programs for virtual machines ---
 
-GUEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -static -I$(ROOT)/kernel
+GUEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -static -iquote $(ROOT)/kernel
 
 define guest_program
 	$(call say,LD,$@)
