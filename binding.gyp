@@ -32,7 +32,8 @@
   'targets': [
     {
       'target_name': 'mars_sys',
-      'include_dirs': ['kernel'],
+      # not 'kernel': there, linux/ holds headers of the module
+      'include_dirs': ['kernel/uapi'],
       'sources': ["<!@(node scripts/native-sources.mjs sys)"],
     },
     {

@@ -12,7 +12,7 @@
 #include <memory>
 #include <sys/ioctl.h>
 
-#include <uapi/mars.h>
+#include <mars.h>
 
 namespace mars {
 
