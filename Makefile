@@ -8,6 +8,8 @@
 #   make bench    side-by-side numbers for docs/performance.md
 #   make fuzz     long fuzzing: FUZZ_SECONDS=3600
 #   make build    addon and programs into build/ and dist/
+#   make module   mars.ko for the running kernel, or KVER=release, KDIR=folder (ARCH=um too)
+#   make module_install   it, below INSTALL_MOD_PATH
 #   make install  to PREFIX (default /usr/local), respecting DESTDIR
 
 SHELL := /bin/bash
@@ -16,7 +18,7 @@ NPM_FLAGS := --no-audit --no-fund --loglevel=error
 NATIVE := $(MAKE) -C native -f build.mk --no-print-directory
 AVA := node_modules/.bin/ava
 
-.PHONY: all build deps deps-dev native demo test test-c test-ts test-packages check bench fuzz install clean
+.PHONY: all build deps deps-dev native demo test test-c test-ts test-packages check bench fuzz module module_install install clean
 
 all: build
 
@@ -60,6 +62,14 @@ bench: test-packages deps-dev build
 
 fuzz: test-packages
 	$(NATIVE) -k fuzz-short FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600)
+
+# --- mars.ko: needs the headers of the kernel, nothing else ---
+
+module:
+	@scripts/kernel-build.sh
+
+module_install:
+	@scripts/kernel-build.sh modules_install
 
 # --- install ---
 

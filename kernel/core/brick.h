@@ -202,6 +202,8 @@ void mars_brick_leds(struct mars_brick *brick, bool on, bool off);
 void mars_brick_event(struct mars_brick *brick, u32 events);
 /** mars_event_next - fill @st for the next brick with pending events; false = none */
 bool mars_event_next(struct mars_ctl_status *st);
+/** mars_event_pending - has some brick news?  May be over when the caller looks */
+bool mars_event_pending(void);
 /**
  * mars_event_hook - called when a brick without pending events gets some
  *
@@ -223,6 +225,14 @@ int mars_control(void *arg, size_t size);
 
 int mars_core_init(void);	/* registers all portable brick types (types.c) */
 void mars_core_exit(void);	/* refuses nothing: caller has destroyed all bricks */
+
+/**
+ * mars_teardown - switch off and destroy every brick (teardown.c)
+ *
+ * Process context, while nobody makes control calls.  -EBUSY: some brick can't be stopped;
+ * what is below it stays as well.
+ */
+int mars_teardown(void);
 
 /** mars_reason_errno - the -errno that goes with a reason; 0 for MARS_R_NONE */
 int mars_reason_errno(enum mars_reason reason);

@@ -97,6 +97,17 @@ void mars_event_forget(struct mars_brick *brick)
 	spin_unlock_irqrestore(&event_lock, flags);
 }
 
+bool mars_event_pending(void)
+{
+	unsigned long flags;
+	bool pending;
+
+	spin_lock_irqsave(&event_lock, flags);
+	pending = !list_empty(&event_queue);
+	spin_unlock_irqrestore(&event_lock, flags);
+	return pending;
+}
+
 bool mars_event_next(struct mars_ctl_status *st)
 {
 	struct mars_brick *brick;
