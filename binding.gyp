@@ -38,7 +38,9 @@
     },
     {
       'target_name': 'mars',
-      'include_dirs': ['native/shim', 'kernel', 'native'],
+      'include_dirs': ['native/shim', 'native'],
+      # for quoted names only, for the same reason
+      'cflags': ['-iquote<(module_root_dir)/kernel'],
       'defines': ['MARS_BUILD="<!(node -p "require(\'./package.json\').version")"'],
       'sources': ["<!@(node scripts/native-sources.mjs engine)"],
     },

@@ -29,7 +29,7 @@ GUEST_OUT ?= $(ROOT)/build/c/guest
 
 WARN := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wvla
 BASE := -std=gnu11 -D_GNU_SOURCE -g -fno-strict-aliasing -fvisibility=hidden $(WARN) -pthread \
-	-I$(ROOT)/native/shim -I$(ROOT)/kernel -I$(ROOT)/native -I$(ROOT)/native/test
+	-I$(ROOT)/native/shim -iquote $(ROOT)/kernel -I$(ROOT)/native -I$(ROOT)/native/test
 
 ifeq ($(VARIANT),asan)
 CFLAGS := $(BASE) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -76,6 +76,7 @@ export async function buildPlain(root) {
     const flags = [
       ...base.cflags,
       ...base.configurations.Release.cflags,
+      ...(target.cflags ?? []).map((f) => f.replace('<(module_root_dir)', root)),
       '-fPIC',
       '-pthread',
       '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
