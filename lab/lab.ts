@@ -8,12 +8,12 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, watch, type FSWatcher } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { NbdClient } from './nbd.js';
+import { freePort } from './port.js';
 import { Relay } from './relay.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -51,15 +51,6 @@ export function run(command: string, args: readonly string[], env: NodeJS.Proces
     child.on('error', reject);
     child.on('close', (code, signal) => resolve({ code: code ?? (signal ? 128 : 1), stdout, stderr }));
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** One node: a directory and, while it runs, a daemon. */
@@ -111,7 +102,7 @@ export class LabNode {
       const said = (line: string): void => {
         this.log += `${line}\n`;
         for (const listener of [...this.#listeners]) listener(line);
-        if (line.includes('ready')) resolve();
+        if (line === 'marsd: ready') resolve();
       };
       createInterface(child.stdout).on('line', said);
       createInterface(child.stderr).on('line', said);

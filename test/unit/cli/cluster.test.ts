@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** create-cluster, tokens, joining a member that really listens, leaving. */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../../src/cli/program.js';
+import { freePort } from '../../../lab/port.js';
 import { openCluster } from '../../../src/cluster/cluster.js';
 import { keys } from '../../../src/tree/catalogue.js';
 import { openLocalTree } from '../../../src/tree/tree.js';
@@ -33,18 +33,6 @@ function node(
     return json;
   };
   return { dir, mars };
-}
-
-/** A port of this machine that is free now. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const at = server.address();
-      server.close(() => (typeof at === 'object' && at ? resolve(at.port) : reject(new Error('no port'))));
-    });
-  });
 }
 
 test('create-cluster makes a private directory and a member; the second time it is refused', async (t) => {

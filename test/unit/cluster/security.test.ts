@@ -20,7 +20,8 @@ import { formatToken, parseToken } from '../../../src/cluster/tokens.js';
 import type { Frame, JsonObject } from '../../../src/cluster/types.js';
 import { MarsError } from '../../../src/errors.js';
 import { keys } from '../../../src/tree/catalogue.js';
-import { freePort, Net, type Node } from './support.js';
+import { freePort } from '../../../lab/port.js';
+import { Net, type Node } from './support.js';
 
 const K = keys.userspace('note');
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Nodes of a cluster in one process: real directories, real TLS, links that can be cut. */
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +14,7 @@ import { createCluster, createToken, joinCluster } from '../../../src/cluster/jo
 import { LamportClock, realNow } from '../../../src/lamport/clock.js';
 import { keys } from '../../../src/tree/catalogue.js';
 import { openTree, type LinkTree, type TreeNote } from '../../../src/tree/tree.js';
+import { freePort } from '../../../lab/port.js';
 import { Relay } from '../../../lab/relay.js';
 
 /** Short enough for tests, long enough for a loaded machine. */
@@ -27,15 +26,6 @@ export const TIMES = {
   maxRetryMs: 200,
   patienceMs: 300,
 };
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** One host: a directory, and while it is up a tree and a cluster. */
 export class Node {
