@@ -68,6 +68,7 @@ struct xio_end {
  * @skip: bytes to skip at the front of @vec
  * @link: for whoever holds the request right now
  * @private: the initiator's
+ * @cookie: ditto
  */
 struct xio_request {
 	struct mars_route *route;
@@ -84,6 +85,7 @@ struct xio_request {
 	u64 skip;
 	struct list_head link;
 	void *private;
+	unsigned long cookie;
 };
 
 /**
