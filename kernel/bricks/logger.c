@@ -569,6 +569,20 @@ static int logger_get_info(struct mars_brick *brick, struct xio_info *info)
 	return 0;
 }
 
+/* The data disk always, a log while it is written, begun or not yet checkpointed. */
+static bool logger_needs(struct mars_brick *brick, unsigned int nr)
+{
+	struct logger *lg = lg_of(brick);
+	unsigned long flags;
+	bool needed;
+
+	spin_lock_irqsave(&lg->lock, flags);
+	needed = nr == LG_DATA || nr == lg->old_input || (lg->cur && nr == lg->cur->input) ||
+		 (lg->next && nr == lg->next->input);
+	spin_unlock_irqrestore(&lg->lock, flags);
+	return needed;
+}
+
 static int logger_construct(struct mars_brick *brick)
 {
 	struct logger *lg = lg_of(brick);
@@ -612,4 +626,5 @@ const struct mars_brick_type logger_brick_type = {
 	.submit		= logger_submit,
 	.get_info	= logger_get_info,
 	.status		= logger_status,
+	.needs		= logger_needs,
 };

@@ -561,6 +561,11 @@ static void replay_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	st->nr_val = MARS_V_REPLAY_VERDICT + 1;
 }
 
+static bool replay_needs(struct mars_brick *brick, unsigned int nr)
+{
+	return true;
+}
+
 static int replay_construct(struct mars_brick *brick)
 {
 	struct replay *r = to_replay(brick);
@@ -592,4 +597,5 @@ const struct mars_brick_type replay_brick_type = {
 	.set		= replay_set,
 	.power		= replay_power,
 	.status		= replay_status,
+	.needs		= replay_needs,
 };

@@ -9,7 +9,7 @@
  * Rules of the switch: a brick that is on stands on bricks that are on.  So on needs
  * everything directly below on, off needs everything directly above fully off and no
  * replaced route in use, and an input of a brick that is on is connected only to a
- * brick that is on.
+ * brick that is on.  What a working brick needs below it can't be taken away.
  *
  * Locking: mars_topology_lock for everything here.  construct and destruct run
  * outside of it, on an instance nobody else can find.
@@ -263,6 +263,28 @@ static int rewire_result(int err, enum mars_reason *reason)
 	return mars_refuse(reason, err == -ELOOP ? MARS_R_TOO_DEEP : MARS_R_NO_MEMORY);
 }
 
+/*
+ * Would cutting the wire break somebody's work?  A brick that only forwards has no need
+ * of its own, but those above it may.  The depth is bounded by that of routes.
+ */
+static bool input_needed(const struct mars_input *input)
+{
+	struct mars_brick *brick = input->brick;
+	const struct mars_brick_type *type = brick->type;
+	const struct mars_input *upper;
+
+	if (!input->to || brick_is_off(brick))
+		return false;
+	if (type->needs)
+		return type->needs(brick, input->nr);
+	if (!(type->forwards & (1u << input->nr)))
+		return false;
+	list_for_each_entry(upper, &brick->above, up)
+		if (input_needed(upper))
+			return true;
+	return false;
+}
+
 static int connect_locked(const char *name, unsigned int nr, const char *to_name,
 			  enum mars_reason *reason)
 {
@@ -310,6 +332,8 @@ int mars_brick_disconnect(const char *name, unsigned int nr, enum mars_reason *r
 		err = mars_refuse(reason, MARS_R_NO_INPUT);
 	else if (!brick->input[nr].to)
 		err = mars_refuse(reason, MARS_R_NOT_CONNECTED);
+	else if (input_needed(&brick->input[nr]))
+		err = mars_refuse(reason, MARS_R_NOT_NOW);
 	else
 		err = rewire_result(mars_rewire(&brick->input[nr], NULL), reason);
 	mutex_unlock(&mars_topology_lock);

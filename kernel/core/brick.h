@@ -107,8 +107,10 @@ struct mars_input {
  *	gate.h makes that simple).
  * @get_info: size and limits; -errno when unknown
  * @status: fill val[], nr_val, state, error, digests; the frame is done
+ * @needs: may input @nr not be cut off now?  Asked while the brick is not fully off.
+ *	NULL: where requests are forwarded, it is up to those above
  *
- * One instance's set/power/status/get_info calls are serialised by
+ * One instance's set/power/status/get_info/needs calls are serialised by
  * mars_topology_lock.  submit runs concurrently from any context.
  */
 struct mars_brick_type {
@@ -127,6 +129,7 @@ struct mars_brick_type {
 	void (*submit)(struct mars_brick *brick, struct xio_request *rq);
 	int (*get_info)(struct mars_brick *brick, struct xio_info *info);
 	void (*status)(struct mars_brick *brick, struct mars_ctl_status *st);
+	bool (*needs)(struct mars_brick *brick, unsigned int nr);
 };
 
 struct mars_brick {
@@ -166,6 +169,7 @@ int mars_brick_destroy(const char *name, enum mars_reason *reason);
  */
 int mars_brick_connect(const char *name, unsigned int input, const char *to,
 		       enum mars_reason *reason);
+/** mars_brick_disconnect - cut a wire; MARS_R_NOT_NOW while the input is needed */
 int mars_brick_disconnect(const char *name, unsigned int input,
 			  enum mars_reason *reason);
 /**

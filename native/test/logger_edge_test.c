@@ -36,6 +36,50 @@ static void rotation_goes_forward(void)
 	rig_free(r);
 }
 
+static void check_cut(const char *name, unsigned int input, enum mars_reason expected)
+{
+	enum mars_reason reason;
+
+	CHECK_EQ(mars_brick_disconnect(name, input, &reason), mars_reason_errno(expected));
+	CHECK_EQ(reason, expected);
+}
+
+/* What it works with is not taken away, be it cut above or below a brick in between. */
+static void keeps_its_wires(void)
+{
+	struct rig *r = rig_new(1 << 20, 64 << 20);
+	enum mars_reason reason;
+	int i;
+
+	check_cut("lg", 2, MARS_R_NOT_CONNECTED);
+	rig_on(r);
+	check_cut("lg", 0, MARS_R_NOT_NOW);
+	check_cut("watch", 0, MARS_R_NOT_NOW);
+	check_cut("lg", 1, MARS_R_NOT_NOW);
+	CHECK_EQ(rig_do(r, XIO_WRITE, 0, 0, 65536), 0);
+	CHECK(rig_rotate(r));
+	check_cut("lg", 1, MARS_R_NOT_NOW);
+	check_cut("lg", 2, MARS_R_NOT_NOW);
+	rig_until(r, rig_status().val[MARS_V_LOGGER_NUMBER] == 2);
+	if (rig_status().val[MARS_V_LOGGER_OLD_SLOT])
+		check_cut("lg", 1, MARS_R_NOT_NOW);	/* not checkpointed yet */
+	rig_param(r, MARS_K_LOGGER_CHECKPOINT, 0);
+	rig_until(r, !rig_status().val[MARS_V_LOGGER_OLD_SLOT]);
+	check_cut("lg", 1, MARS_R_NONE);
+	check_cut("lg", 2, MARS_R_NOT_NOW);
+	check_cut("lg", 0, MARS_R_NOT_NOW);
+	CHECK_EQ(rig_do(r, XIO_WRITE, XIO_FUA, 65536, 65536), 0);
+	rig_check_all(r);
+	rig_off(r, true);
+	for (i = 0; i < 3; i++)
+		if (i != 1)
+			check_cut("lg", i, MARS_R_NONE);
+	CHECK_EQ(mars_brick_connect("lg", 0, "watch", &reason), 0);
+	CHECK_EQ(mars_brick_connect("lg", 2, "log-2", &reason), 0);
+	rig_check_order(r);
+	rig_free(r);
+}
+
 /* While the log does not answer, the logger waits for it and not for the clock. */
 static void silent_log(void)
 {
@@ -64,6 +108,7 @@ static void silent_log(void)
 int main(void)
 {
 	RUN(rotation_goes_forward);
+	RUN(keeps_its_wires);
 	RUN(silent_log);
 	return test_done();
 }
