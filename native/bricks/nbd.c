@@ -7,11 +7,11 @@
  * socket, left by a process that was killed, is removed; one that somebody
  * listens on is not.
  *
- * Power off is refused while clients are connected.  Otherwise the service thread
- * stops listening, removes the socket, cuts off whoever is still negotiating,
- * waits for their threads and lights led_off.
+ * Power off is refused while clients are connected, or requests of vanished ones still
+ * run.  Otherwise the service thread stops listening, removes the socket, cuts off
+ * whoever is still negotiating, waits for their threads and lights led_off.
  *
- * Locking: nbd->lock covers the list of connections and the client count.
+ * Locking: nbd->lock covers the list of connections and who of them is a client.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,25 +71,54 @@ static void nbd_woken(struct nbd_brick *nbd)
 
 /* --- clients --- */
 
-bool nbd_client_enter(struct nbd_brick *nbd)
+bool nbd_client_enter(struct nbd_conn *conn)
 {
+	struct nbd_brick *nbd = conn->nbd;
 	bool in;
 
 	pthread_mutex_lock(&nbd->lock);
-	in = !nbd->closing;
-	nbd->clients += in;
+	in = !nbd->closing && conn->client == NBD_STRANGER;
+	if (in) {
+		conn->client = NBD_OPEN;
+		nbd->clients++;
+	}
 	pthread_mutex_unlock(&nbd->lock);
 	if (in)
 		mars_brick_event(&nbd->brick, MARS_EV_OPEN);
 	return in;
 }
 
-void nbd_client_leave(struct nbd_brick *nbd)
+void nbd_client_vanish(struct nbd_conn *conn)
 {
+	struct nbd_brick *nbd = conn->nbd;
+	bool open;
+
 	pthread_mutex_lock(&nbd->lock);
-	nbd->clients--;
+	open = conn->client == NBD_OPEN;
+	if (open) {
+		conn->client = NBD_VANISHED;
+		nbd->clients--;
+		nbd->vanished++;
+	}
 	pthread_mutex_unlock(&nbd->lock);
-	mars_brick_event(&nbd->brick, MARS_EV_OPEN);
+	if (open)
+		mars_brick_event(&nbd->brick, MARS_EV_OPEN);
+}
+
+/* Also of one that had vanished it is news: the brick can go off now. */
+void nbd_client_leave(struct nbd_conn *conn)
+{
+	struct nbd_brick *nbd = conn->nbd;
+	enum nbd_client was;
+
+	pthread_mutex_lock(&nbd->lock);
+	was = conn->client;
+	nbd->clients -= was == NBD_OPEN;
+	nbd->vanished -= was == NBD_VANISHED;
+	conn->client = NBD_STRANGER;
+	pthread_mutex_unlock(&nbd->lock);
+	if (was != NBD_STRANGER)
+		mars_brick_event(&nbd->brick, MARS_EV_OPEN);
 }
 
 void nbd_conn_gone(struct nbd_conn *conn)
@@ -147,7 +176,7 @@ static void nbd_accept(struct nbd_brick *nbd)
 	list_add_tail(&conn->link, &nbd->conns);
 	nbd->nr_conns++;
 	pthread_mutex_unlock(&nbd->lock);
-	if (!nbd_conn_run(conn))
+	if (nbd_arm(conn, EPOLL_CTL_ADD) && !nbd_conn_run(conn))
 		return;
 	pthread_mutex_lock(&nbd->lock);
 	list_del(&conn->link);
@@ -224,7 +253,7 @@ static void *nbd_service(void *arg)
 			else if (event[i].data.ptr == &nbd->wake_fd)
 				nbd_woken(nbd);
 			else
-				nbd_pump(event[i].data.ptr);
+				nbd_conn_ready(event[i].data.ptr, event[i].events);
 		}
 		nbd_reap(nbd);
 	}
@@ -389,7 +418,7 @@ static int nbd_power_off(struct nbd_brick *nbd, enum mars_reason *reason)
 	bool open;
 
 	pthread_mutex_lock(&nbd->lock);
-	open = nbd->clients;
+	open = nbd->clients || nbd->vanished;
 	nbd->closing = !open;
 	pthread_mutex_unlock(&nbd->lock);
 	if (open)
@@ -442,13 +471,20 @@ static int nbd_set(struct mars_brick *brick, u32 key, u64 value, const char *tex
 static int nbd_construct(struct mars_brick *brick)
 {
 	struct nbd_brick *nbd = to_nbd(brick);
+	int err;
 
 	nbd->listen_fd = -1;
 	nbd->epoll_fd = -1;
 	nbd->wake_fd = -1;
 	nbd->spare_fd = -1;
 	INIT_LIST_HEAD(&nbd->conns);
-	return -pthread_mutex_init(&nbd->lock, NULL);
+	err = -pthread_mutex_init(&nbd->lock, NULL);
+	if (err)
+		return err;
+	err = nbd_pool_init(&nbd->pool);
+	if (err)
+		pthread_mutex_destroy(&nbd->lock);
+	return err;
 }
 
 static void nbd_destruct(struct mars_brick *brick)
@@ -456,6 +492,7 @@ static void nbd_destruct(struct mars_brick *brick)
 	struct nbd_brick *nbd = to_nbd(brick);
 
 	nbd_bury(nbd);
+	nbd_pool_exit(&nbd->pool);
 	pthread_mutex_destroy(&nbd->lock);
 }
 
@@ -486,6 +523,11 @@ static void nbd_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	st->nr_val = MARS_V_NBD_IN_FLIGHT + 1;
 }
 
+static bool nbd_needs(struct mars_brick *brick, unsigned int nr)
+{
+	return true;
+}
+
 const struct mars_brick_type nbd_brick_type = {
 	.name = "nbd",
 	.nr_inputs = 1,
@@ -497,4 +539,5 @@ const struct mars_brick_type nbd_brick_type = {
 	.power = nbd_power,
 	.get_info = nbd_get_info,
 	.status = nbd_status,
+	.needs = nbd_needs,
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * nbd_buf.c - memory of one NBD connection
+ * nbd_buf.c - memory of one NBD export
  *
  * Page-aligned buffers of 4 KiB to 1 MiB in powers of two.  Free ones are kept,
  * up to NBD_CACHE bytes, so that a steady load allocates nothing and touches the
@@ -17,6 +17,11 @@
 static size_t order_size(unsigned int order)
 {
 	return PAGE_SIZE << order;
+}
+
+size_t nbd_buf_size(size_t size)
+{
+	return order_size(get_order(size));
 }
 
 int nbd_pool_init(struct nbd_pool *pool)
@@ -76,8 +81,10 @@ struct nbd_buf *nbd_buf_get(struct nbd_pool *pool, size_t size)
 	pthread_mutex_unlock(&pool->lock);
 	if (!buf)
 		buf = buf_new(pool, order);
-	if (buf)
+	if (buf) {
+		buf->charged = NULL;
 		__atomic_store_n(&buf->refs, 1, __ATOMIC_RELAXED);
+	}
 	return buf;
 }
 
@@ -90,9 +97,11 @@ void nbd_buf_put(struct nbd_buf *buf)
 {
 	struct nbd_pool *pool = buf->pool;
 	size_t size = order_size(buf->order);
+	struct nbd_conn *charged;
 
 	if (__atomic_sub_fetch(&buf->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	charged = buf->charged;
 	pthread_mutex_lock(&pool->lock);
 	if (pool->cached + size <= NBD_CACHE) {
 		list_add(&buf->link, &pool->free[buf->order]);
@@ -102,6 +111,8 @@ void nbd_buf_put(struct nbd_buf *buf)
 	pthread_mutex_unlock(&pool->lock);
 	if (buf)
 		buf_free(buf);
+	if (charged)
+		nbd_uncharge(charged, size);
 }
 
 bool nbd_buf_alone(struct nbd_buf *buf)

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -44,7 +45,7 @@ static bool chunk_room(struct nbd_conn *conn)
 	if (nbd_buf_alone(old)) {
 		memmove(old->data, old->data + conn->begin, rest);
 	} else {
-		conn->chunk = nbd_buf_get(&conn->pool, NBD_CHUNK);
+		conn->chunk = nbd_chunk_get(conn);
 		if (!conn->chunk) {
 			conn->chunk = old;
 			return false;
@@ -128,11 +129,8 @@ static bool negotiate(struct nbd_conn *conn)
 		size_t used;
 
 		/* a client must be counted before it learns that it is one */
-		if (step == NBD_READY && !conn->open) {
-			conn->open = nbd_client_enter(conn->nbd);
-			if (!conn->open)
-				break;
-		}
+		if (step == NBD_READY && !nbd_client_enter(conn))
+			break;
 		ok = send_all(conn->fd, out->data, out->len);
 		if (!ok || step != NBD_MORE)
 			break;
@@ -148,7 +146,7 @@ static bool negotiate(struct nbd_conn *conn)
 		}
 	}
 	free(out);
-	return ok && step == NBD_READY && conn->open && set_timeout(conn->fd, 0);
+	return ok && step == NBD_READY && set_timeout(conn->fd, 0);
 }
 
 /* --- requests --- */
@@ -231,6 +229,15 @@ static void piece_submit(struct nbd_conn *conn, struct nbd_piece *piece, u64 pos
 	xio_submit(rq, piece_end);
 }
 
+/* Bytes of buffers for a read of @len. */
+static u64 read_memory(const struct nbd_conn *conn, u32 len)
+{
+	u32 rest = len % conn->max_piece;
+
+	return len / conn->max_piece * nbd_buf_size(conn->max_piece) +
+	       (rest ? nbd_buf_size(rest) : 0);
+}
+
 static void start_read(struct nbd_conn *conn, struct nbd_io *io)
 {
 	u64 pos = io->req.offset;
@@ -239,7 +246,7 @@ static void start_read(struct nbd_conn *conn, struct nbd_io *io)
 	while (left && !__atomic_load_n(&io->err, __ATOMIC_RELAXED)) {
 		u32 len = min(left, conn->max_piece);
 		struct nbd_piece *piece = nbd_piece_get(io);
-		struct nbd_buf *buf = nbd_buf_get(&conn->pool, len);
+		struct nbd_buf *buf = nbd_buf_get(&conn->nbd->pool, len);
 
 		if (!buf) {
 			io_fail(io, -ENOMEM);
@@ -275,9 +282,12 @@ static void count(struct nbd_brick *nbd, const struct nbd_request *req)
 static bool start_request(struct nbd_conn *conn, const struct nbd_request *req)
 {
 	int err = nbd_check_request(&conn->export, req);
-	bool data = !err && (req->type == NBD_CMD_READ || req->type == NBD_CMD_WRITE);
-	struct nbd_io *io = nbd_io_get(conn, data ? req->length : 0);
+	bool read = !err && req->type == NBD_CMD_READ, write = !err && req->type == NBD_CMD_WRITE;
+	struct nbd_io *io = nbd_io_get(conn, read || write ? req->length : 0,
+				       read ? read_memory(conn, req->length) : 0);
 
+	if (!io)
+		return false;
 	io->req = *req;
 	if (err)
 		io_fail(io, err);
@@ -378,8 +388,7 @@ static void *conn_thread(void *arg)
 	pthread_setname_np(pthread_self(), "mars-nbd");
 	if (negotiate(conn))
 		serve(conn);
-	if (conn->open)
-		nbd_client_leave(conn->nbd);
+	nbd_client_leave(conn);
 	nbd_conn_gone(conn);
 	return NULL;
 }
@@ -422,17 +431,13 @@ struct nbd_conn *nbd_conn_new(struct nbd_brick *nbd, int fd)
 		goto fail_lock;
 	if (pthread_cond_init(&conn->room, NULL))
 		goto fail_cond;
-	if (nbd_pool_init(&conn->pool))
-		goto fail_pool;
-	conn->chunk = nbd_buf_get(&conn->pool, NBD_CHUNK);
+	conn->chunk = nbd_chunk_get(conn);
 	if (!conn->chunk)
 		goto fail_chunk;
 	widen(fd);
 	return conn;
 
 fail_chunk:
-	nbd_pool_exit(&conn->pool);
-fail_pool:
 	pthread_cond_destroy(&conn->room);
 fail_cond:
 	pthread_mutex_destroy(&conn->lock);
@@ -448,10 +453,31 @@ int nbd_conn_run(struct nbd_conn *conn)
 	return nbd_thread(&conn->thread, conn_thread, conn);
 }
 
+/*
+ * The end is seen here, since the receive thread may be waiting for room that comes only
+ * when what is stuck below goes on.  A half-closed socket is not the end.
+ */
+void nbd_conn_ready(struct nbd_conn *conn, u32 events)
+{
+	bool pump;
+
+	if (events & (EPOLLHUP | EPOLLERR)) {
+		nbd_client_vanish(conn);
+		nbd_hang_up(conn);
+	}
+	pthread_mutex_lock(&conn->lock);
+	pump = conn->parked;
+	conn->parked = false;
+	pthread_mutex_unlock(&conn->lock);
+	if (pump)
+		nbd_pump(conn);
+	if (!(events & (EPOLLHUP | EPOLLERR)))
+		nbd_arm(conn, EPOLL_CTL_MOD);
+}
+
 void nbd_conn_free(struct nbd_conn *conn)
 {
 	nbd_buf_put(conn->chunk);
-	nbd_pool_exit(&conn->pool);
 	pthread_cond_destroy(&conn->room);
 	pthread_mutex_destroy(&conn->lock);
 	close(conn->fd);

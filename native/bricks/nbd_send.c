@@ -27,38 +27,144 @@
 
 /* --- admission and retirement --- */
 
-/* The budget covers the pieces too: bytes of a request / max_piece are enough for it. */
-static bool room_for(const struct nbd_conn *conn, u64 bytes)
+/* What a receive thread asks for. */
+struct demand {
+	bool request;		/* a free nbd_io */
+	u64 budget, memory;
+};
+
+/* What of @bytes of buffers is taken from the shared ones. */
+static u64 beyond_own(u64 bytes)
 {
-	return !list_empty(&conn->free_io) &&
-	       conn->budget + bytes <= NBD_PIECES * conn->max_piece;
+	return bytes > NBD_OWN ? bytes - NBD_OWN : 0;
 }
 
-struct nbd_io *nbd_io_get(struct nbd_conn *conn, u64 bytes)
+/* conn->lock held.  As much as one has must be left over for somebody else. */
+static bool charge(struct nbd_conn *conn, u64 bytes)
 {
-	struct nbd_io *io;
+	u64 *shared = &conn->nbd->shared;
+	u64 have = beyond_own(conn->memory), want = beyond_own(conn->memory + bytes);
+	u64 used = __atomic_load_n(shared, __ATOMIC_SEQ_CST);
+
+	do {
+		if (want > have && used - have + 2 * want > NBD_SHARED)
+			return false;
+	} while (!__atomic_compare_exchange_n(shared, &used, used - have + want, true,
+					      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	conn->memory += bytes;
+	return true;
+}
+
+/* conn->lock held.  Returns whether others may go on. */
+static bool uncharge(struct nbd_conn *conn, u64 bytes)
+{
+	u64 back = beyond_own(conn->memory) - beyond_own(conn->memory - bytes);
+
+	conn->memory -= bytes;
+	if (!back)
+		return false;
+	__atomic_sub_fetch(&conn->nbd->shared, back, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&conn->nbd->hungry, __ATOMIC_SEQ_CST);
+}
+
+/* Who waits for shared memory says so before it looks, so it is not overlooked. */
+static void wake_hungry(struct nbd_brick *nbd)
+{
+	struct nbd_conn *conn;
+
+	pthread_mutex_lock(&nbd->lock);
+	list_for_each_entry(conn, &nbd->conns, link) {
+		pthread_mutex_lock(&conn->lock);
+		pthread_cond_broadcast(&conn->room);
+		pthread_mutex_unlock(&conn->lock);
+	}
+	pthread_mutex_unlock(&nbd->lock);
+}
+
+void nbd_uncharge(struct nbd_conn *conn, u64 bytes)
+{
+	bool wake;
 
 	pthread_mutex_lock(&conn->lock);
-	while (!room_for(conn, bytes)) {
-		pthread_mutex_unlock(&conn->lock);
-		nbd_uncork(conn);
-		pthread_mutex_lock(&conn->lock);
-		while (!room_for(conn, bytes))
-			pthread_cond_wait(&conn->room, &conn->lock);
-		conn->corked = true;
-	}
-	io = list_first_entry(&conn->free_io, struct nbd_io, link);
-	list_del(&io->link);
-	conn->in_flight++;
-	conn->budget += bytes;
+	wake = uncharge(conn, bytes);
+	pthread_cond_broadcast(&conn->room);
 	pthread_mutex_unlock(&conn->lock);
+	if (wake)
+		wake_hungry(conn->nbd);
+}
+
+/* conn->lock held.  The budget covers the pieces too: bytes / max_piece are enough for it. */
+static bool take(struct nbd_conn *conn, const struct demand *want)
+{
+	if (want->request && (list_empty(&conn->free_io) ||
+			      conn->budget + want->budget > NBD_PIECES * conn->max_piece))
+		return false;
+	return !want->memory || charge(conn, want->memory);
+}
+
+/*
+ * Wait for room and take it; conn->lock held, given up meanwhile.  What is corked would
+ * never make room.  Returns false when the client has vanished.
+ */
+static bool admit(struct nbd_conn *conn, const struct demand *want)
+{
+	bool corked = conn->corked, ok = take(conn, want);
+
+	if (ok)
+		return true;
+	__atomic_add_fetch(&conn->nbd->hungry, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&conn->lock);
+	nbd_uncork(conn);
+	pthread_mutex_lock(&conn->lock);
+	while (!(ok = take(conn, want)) && !conn->dead)
+		pthread_cond_wait(&conn->room, &conn->lock);
+	conn->corked = corked;
+	__atomic_sub_fetch(&conn->nbd->hungry, 1, __ATOMIC_SEQ_CST);
+	return ok;
+}
+
+struct nbd_io *nbd_io_get(struct nbd_conn *conn, u64 bytes, u64 memory)
+{
+	const struct demand want = { .request = true, .budget = bytes, .memory = memory };
+	struct nbd_io *io = NULL;
+
+	pthread_mutex_lock(&conn->lock);
+	if (admit(conn, &want)) {
+		io = list_first_entry(&conn->free_io, struct nbd_io, link);
+		list_del(&io->link);
+		conn->in_flight++;
+		conn->budget += bytes;
+	}
+	pthread_mutex_unlock(&conn->lock);
+	if (!io)
+		return NULL;
 	__atomic_add_fetch(&conn->nbd->in_flight, 1, __ATOMIC_RELAXED);
 
 	INIT_LIST_HEAD(&io->pieces);
 	io->budget = bytes;
+	io->memory = memory;
 	io->err = 0;
 	io->pending = 1;
 	return io;
+}
+
+struct nbd_buf *nbd_chunk_get(struct nbd_conn *conn)
+{
+	const struct demand want = { .memory = NBD_CHUNK };
+	struct nbd_buf *buf;
+	bool ok;
+
+	pthread_mutex_lock(&conn->lock);
+	ok = admit(conn, &want);
+	pthread_mutex_unlock(&conn->lock);
+	if (!ok)
+		return NULL;
+	buf = nbd_buf_get(&conn->nbd->pool, NBD_CHUNK);
+	if (buf)
+		buf->charged = conn;
+	else
+		nbd_uncharge(conn, NBD_CHUNK);
+	return buf;
 }
 
 struct nbd_piece *nbd_piece_get(struct nbd_io *io)
@@ -84,8 +190,9 @@ static void retire(struct nbd_conn *conn, struct list_head *ios)
 {
 	struct nbd_piece *piece, *next;
 	struct nbd_io *io;
-	u64 bytes = 0;
+	u64 bytes = 0, memory = 0;
 	unsigned int n = 0, i;
+	bool wake;
 
 	if (list_empty(ios))
 		return;
@@ -96,6 +203,7 @@ static void retire(struct nbd_conn *conn, struct list_head *ios)
 			piece->nr = 0;
 		}
 		bytes += io->budget;
+		memory += io->memory;
 		n++;
 	}
 	__atomic_sub_fetch(&conn->nbd->in_flight, n, __ATOMIC_RELAXED);
@@ -107,8 +215,11 @@ static void retire(struct nbd_conn *conn, struct list_head *ios)
 	list_splice_init(ios, &conn->free_io);
 	conn->in_flight -= n;
 	conn->budget -= bytes;
-	pthread_cond_signal(&conn->room);
+	wake = uncharge(conn, memory);
+	pthread_cond_broadcast(&conn->room);
 	pthread_mutex_unlock(&conn->lock);
+	if (wake)
+		wake_hungry(conn->nbd);
 }
 
 /* --- sending --- */
@@ -177,20 +288,51 @@ static bool batch_take(struct nbd_conn *conn, bool *dead)
 	more = !list_empty(&conn->batch);
 	if (!more) {
 		conn->sending = false;
-		pthread_cond_signal(&conn->room);
+		pthread_cond_broadcast(&conn->room);
 	}
 	pthread_mutex_unlock(&conn->lock);
 	return more;
 }
 
-/* Let the service thread go on when the socket has room. */
+/* conn->lock held, so that nobody arms for less than another has asked for. */
+static bool arm(struct nbd_conn *conn, int op)
+{
+	struct epoll_event event = { .events = EPOLLONESHOT, .data.ptr = conn };
+
+	/* the end of the socket is reported whether asked for or not */
+	if (conn->parked)
+		event.events |= EPOLLOUT;
+	return !epoll_ctl(conn->nbd->epoll_fd, op, conn->fd, &event);
+}
+
+bool nbd_arm(struct nbd_conn *conn, int op)
+{
+	bool armed;
+
+	pthread_mutex_lock(&conn->lock);
+	armed = arm(conn, op);
+	pthread_mutex_unlock(&conn->lock);
+	return armed;
+}
+
+/* Let the service thread go on when the socket has room: then the batch belongs to it. */
 static bool park(struct nbd_conn *conn)
 {
-	struct epoll_event event = { .events = EPOLLOUT | EPOLLONESHOT, .data.ptr = conn };
-	int op = conn->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	bool armed;
 
-	conn->polled = true;	/* from the call on, the batch may belong to the service */
-	return !epoll_ctl(conn->nbd->epoll_fd, op, conn->fd, &event);
+	pthread_mutex_lock(&conn->lock);
+	conn->parked = true;
+	armed = arm(conn, EPOLL_CTL_MOD);
+	if (!armed)
+		conn->parked = false;
+	pthread_mutex_unlock(&conn->lock);
+	return armed;
+}
+
+/* The socket is full, or the system has no memory for it just now. */
+static bool must_wait(int err)
+{
+	return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS || err == ENOMEM;
 }
 
 void nbd_pump(struct nbd_conn *conn)
@@ -215,7 +357,7 @@ void nbd_pump(struct nbd_conn *conn)
 		}
 		if (errno == EINTR)
 			continue;
-		if ((errno == EAGAIN || errno == EWOULDBLOCK) && park(conn))
+		if (must_wait(errno) && park(conn))
 			return;
 		nbd_hang_up(conn);
 	}
@@ -225,6 +367,7 @@ void nbd_hang_up(struct nbd_conn *conn)
 {
 	pthread_mutex_lock(&conn->lock);
 	conn->dead = true;
+	pthread_cond_broadcast(&conn->room);
 	pthread_mutex_unlock(&conn->lock);
 	/* wakes the receive thread, and the service thread of a parked batch */
 	shutdown(conn->fd, SHUT_RDWR);

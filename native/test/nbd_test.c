@@ -62,10 +62,22 @@ static void wait_clients(u64 n)
 		source_wait_event();
 }
 
+/* Off as soon as the last request of the last client has ended. */
+static void export_off(void)
+{
+	enum mars_reason reason;
+
+	wait_clients(0);
+	while (mars_brick_switch("nbd", false, &reason)) {
+		CHECK_EQ(reason, MARS_R_OPEN);
+		source_wait_event();
+	}
+	brick_wait_off("nbd");
+}
+
 static void end(void)
 {
-	wait_clients(0);
-	brick_off("nbd");
+	export_off();
 	CHECK(access(socket_path, F_OK) < 0);
 	brick_destroy("nbd");
 	brick_off("disk");
@@ -307,14 +319,10 @@ static void slow_client(void)
 	end();
 }
 
-/* A client vanishes while its requests are stuck below. */
-static void vanished_client(void)
+static struct mars_brick *begin_faulty(u64 size)
 {
-	struct faulty_image *image = faulty_image_new(MIB, 0);
-	static const u8 data[4096];
-	enum mars_reason reason;
+	struct faulty_image *image = faulty_image_new(size, 0);
 	struct mars_brick *disk;
-	int fd, i;
 
 	begin();
 	disk = faulty_create("disk", image, NULL);
@@ -322,39 +330,107 @@ static void vanished_client(void)
 	brick_on("disk");
 	wire_up();
 	brick_on("nbd");
+	return disk;
+}
+
+/*
+ * A client vanishes while @n requests of it are stuck below: it counts no more, others go
+ * on, but the brick stays on until the last request has ended.
+ */
+static void vanish(int n)
+{
+	struct mars_brick *disk = begin_faulty(MIB);
+	static const u8 data[4096];
+	enum mars_reason reason;
+	int fd, other, i;
+
 	fd = open_client(socket_path, false);
 	CHECK_EQ(do_write(fd, 0, 0, data, sizeof(data)), 0);
 	faulty_freeze(disk);
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < n; i++) {
 		ask(fd, NBD_CMD_WRITE, 0, i, i * 4096, sizeof(data));
 		put(fd, data, sizeof(data));
 	}
 	ask(fd, NBD_CMD_WRITE, 0, i, 0, sizeof(data));
 	put(fd, data, 100);				/* and an unfinished one */
-	while (faulty_in_flight(disk) != 20)
+	while (faulty_in_flight(disk) != (unsigned int)min(n, NBD_REQUESTS))
 		sched_yield();
+	other = open_client(socket_path, false);
+	wait_clients(2);
 	close(fd);
+	wait_clients(1);
+	CHECK_EQ(do_read(other, 0, NULL, 0), 0);
+	close(other);
+	wait_clients(0);
 	CHECK_EQ(mars_brick_switch("nbd", false, &reason), -EBUSY);
 	CHECK_EQ(reason, MARS_R_OPEN);
-	CHECK_EQ(brick_status("nbd").val[MARS_V_NBD_CLIENTS], 1);
+	CHECK(brick_status("nbd").val[MARS_V_NBD_IN_FLIGHT]);
 	faulty_kill(disk);
+	export_off();
+	CHECK_EQ(brick_status("nbd").val[MARS_V_NBD_IN_FLIGHT], 0);
+	end();
+}
+
+static void vanished_client(void)
+{
+	vanish(20);
+}
+
+/* The same while its thread can't take another request and does not look at the socket. */
+static void vanished_with_more(void)
+{
+	vanish(NBD_REQUESTS + 20);
+}
+
+/* Many clients that read a lot and look at nothing: memory is bounded for all together. */
+static void shared_memory(void)
+{
+	enum { SLOW = 12, N = 60 };
+	static u8 model[MIB], back[MIB];
+	struct nbd_brick *nbd;
+	int slow[SLOW], fast, i, k;
+
+	begin_mem();
+	nbd = to_nbd(mars_brick_find("nbd"));
+	fast = open_client(socket_path, false);
+	fill(model, MIB);
+	CHECK_EQ(do_write(fast, 0, 0, model, MIB), 0);
+	for (i = 0; i < SLOW; i++) {
+		slow[i] = open_client(socket_path, false);
+		for (k = 0; k < N; k++)
+			ask(slow[i], NBD_CMD_READ, 0, k, 0, MIB);
+	}
+	while (!__atomic_load_n(&nbd->hungry, __ATOMIC_SEQ_CST))	/* they meet the limit */
+		sched_yield();
+	for (i = 0; i < 20; i++) {
+		CHECK(__atomic_load_n(&nbd->shared, __ATOMIC_SEQ_CST) <= NBD_SHARED);
+		CHECK_EQ(do_read(fast, 0, back, MIB), 0);
+		CHECK_EQ(do_write(fast, 0, 2 * MIB, model, MIB), 0);
+		CHECK_EQ(do_read(fast, 4 * MIB, back, MIB), 0);
+	}
+	for (i = 0; i < SLOW; i++) {
+		for (k = 0; k < N && i < SLOW / 2; k++) {
+			u64 cookie;
+
+			CHECK_EQ(answer(slow[i], &cookie), 0);
+			get(slow[i], back, MIB);
+			CHECK_MEM(back, model, MIB);
+		}
+		close(slow[i]);			/* the rest goes away instead */
+	}
+	wait_clients(1);
+	close(fast);
+	wait_clients(0);
 	end();
 }
 
 /* Errors from below reach the client, each its own request. */
 static void lower_errors(void)
 {
-	struct faulty_image *image = faulty_image_new(4 * MIB, 0);
+	struct mars_brick *disk = begin_faulty(4 * MIB);
 	static u8 data[3 * MIB];
-	struct mars_brick *disk;
 	int fd;
 
-	begin();
-	disk = faulty_create("disk", image, NULL);
-	faulty_image_free(image);
-	brick_on("disk");
-	wire_up();
-	brick_on("nbd");
 	fd = open_client(socket_path, false);
 	CHECK_EQ(faulty_fail_range(disk, FAULTY_ALL, 2 * MIB, 512, -EIO), 0);
 	CHECK_EQ(do_write(fd, 0, 0, data, sizeof(data)), 5);
@@ -432,8 +508,7 @@ static void short_requests(void)
 	CHECK_EQ(do_read(fd, 16 * MIB, back, sizeof(back)), 0);
 	CHECK_MEM(back, data + 16 * MIB, 16 * MIB);
 	close(fd);
-	wait_clients(0);
-	brick_off("nbd");
+	export_off();
 	CHECK_EQ(mars_brick_connect("nbd", 0, "disk", &reason), 0);
 	brick_off("narrow");
 	brick_destroy("narrow");
@@ -452,6 +527,8 @@ static void power(void)
 	CHECK_EQ(stat(socket_path, &st), 0);
 	CHECK_EQ(st.st_mode & 0777, 0600);
 	CHECK_EQ(mars_brick_set("nbd", MARS_K_NBD_READONLY, 1, "", 0, &reason), -EBUSY);
+	CHECK_EQ(reason, MARS_R_NOT_NOW);
+	CHECK(mars_brick_disconnect("nbd", 0, &reason) < 0);
 	CHECK_EQ(reason, MARS_R_NOT_NOW);
 	half = greet(socket_path, 3);				/* never gets further */
 	fd = open_client(socket_path, false);
@@ -476,8 +553,7 @@ static void power(void)
 	brick_destroy("nbd2");
 
 	close(fd);
-	wait_clients(0);
-	brick_off("nbd");
+	export_off();
 	expect_end(half);
 	brick_set_value("nbd", MARS_K_NBD_READONLY, 1);
 	brick_on("nbd");
@@ -502,8 +578,7 @@ static void stale_socket(void)
 	close(fd);
 	begin_mem();
 	close(open_client(socket_path, false));
-	wait_clients(0);
-	brick_off("nbd");
+	export_off();
 	close(creat(socket_path, 0600));
 	CHECK(mars_brick_switch("nbd", true, &reason) < 0);
 	CHECK_EQ(reason, MARS_R_IN_USE);
@@ -591,6 +666,8 @@ int main(void)
 	RUN(dribble);
 	RUN(slow_client);
 	RUN(vanished_client);
+	RUN(vanished_with_more);
+	RUN(shared_memory);
 	RUN(lower_errors);
 	RUN(short_requests);
 	RUN(power);
