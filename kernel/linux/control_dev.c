@@ -30,6 +30,12 @@
 #include "core/brick.h"
 #include "control_dev.h"
 
+/*
+ * A node that loads the module when it is opened needs a number known before: this is
+ * one of those reserved for local use (admin-guide/devices.txt: 244-254).
+ */
+#define CONTROL_MINOR	251
+
 static DECLARE_WAIT_QUEUE_HEAD(event_wait);
 
 static void event_wake(void)
@@ -95,7 +101,7 @@ static const struct file_operations control_fops = {
 };
 
 static struct miscdevice control_misc = {
-	.minor	= MISC_DYNAMIC_MINOR,
+	.minor	= CONTROL_MINOR,
 	.name	= "mars-control",
 	.fops	= &control_fops,
 	.mode	= 0600,
@@ -103,7 +109,16 @@ static struct miscdevice control_misc = {
 
 int mars_control_dev_init(void)
 {
+	int err;
+
 	WRITE_ONCE(mars_event_hook, event_wake);
+	control_misc.minor = CONTROL_MINOR;
+	err = misc_register(&control_misc);
+	if (err != -EBUSY)
+		return err;
+	pr_warn("mars: another driver has misc minor %d; remove /dev/%s and load again if it is stale\n",
+		CONTROL_MINOR, control_misc.name);
+	control_misc.minor = MISC_DYNAMIC_MINOR;
 	return misc_register(&control_misc);
 }
 
@@ -112,3 +127,6 @@ void mars_control_dev_exit(void)
 	misc_deregister(&control_misc);
 	WRITE_ONCE(mars_event_hook, NULL);
 }
+
+MODULE_ALIAS_MISCDEV(CONTROL_MINOR);
+MODULE_ALIAS("devname:mars-control");

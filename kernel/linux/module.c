@@ -13,7 +13,9 @@
 #include <linux/module.h>
 
 #include "core/brick.h"
+#include "core/log_format.h"
 #include "control_dev.h"
+#include "proc.h"
 #include "types.h"
 #include "version.h"
 #include "work.h"
@@ -22,7 +24,7 @@ static const struct mars_brick_type *const kernel_types[] = {
 	NULL
 };
 
-static int __init register_types(void)
+static int register_types(void)
 {
 	unsigned int i;
 	int err = 0;
@@ -32,38 +34,61 @@ static int __init register_types(void)
 	return err;
 }
 
+/*
+ * The log format rests on the standard CRC-32C.  A kernel whose crc32c() means something
+ * else would write logs nobody can read.
+ */
+static int __init check_crc(void)
+{
+	if (mars_log_crc(0, "123456789", 9) == 0xe3069283)
+		return 0;
+	pr_err("mars: crc32c() of this kernel is not CRC-32C, the module can't be used\n");
+	return -ENODEV;
+}
+
+/* Everything with a beginning and an end, in this order and backwards. */
+static const struct {
+	int (*init)(void);
+	void (*exit)(void);
+} parts[] = {
+	{ mars_work_init, mars_work_exit },
+	{ mars_core_init, mars_core_exit },
+	{ register_types, NULL },
+	{ mars_sysfs_init, mars_sysfs_exit },
+	{ mars_sysctl_init, mars_sysctl_exit },
+	{ mars_control_dev_init, mars_control_dev_exit },	/* last: control calls come */
+};
+
+static void exit_parts(unsigned int nr)
+{
+	while (nr--)
+		if (parts[nr].exit)
+			parts[nr].exit();
+}
+
 static int __init mars_init(void)
 {
-	int err;
+	unsigned int i;
+	int err = check_crc();
 
-	err = mars_work_init();
-	if (err)
+	for (i = 0; !err && i < ARRAY_SIZE(parts); i++)
+		err = parts[i].init();
+	if (err) {
+		exit_parts(i ? i - 1 : 0);
 		return err;
-	err = mars_core_init();
-	if (err)
-		goto no_core;
-	err = register_types();
-	if (err)
-		goto no_device;
-	err = mars_control_dev_init();
-	if (err)
-		goto no_device;
+	}
 	pr_info("mars: version " MARS_VERSION " loaded\n");
 	return 0;
-
-no_device:
-	mars_core_exit();
-no_core:
-	mars_work_exit();
-	return err;
 }
 
 static void __exit mars_exit(void)
 {
-	mars_control_dev_exit();
-	mars_teardown();
-	mars_core_exit();
-	mars_work_exit();
+	unsigned int nr = ARRAY_SIZE(parts);
+
+	parts[--nr].exit();		/* no control calls any more */
+	while (mars_teardown())
+		pr_warn("mars: still waiting for bricks to stop\n");
+	exit_parts(nr);
 }
 
 module_init(mars_init);
