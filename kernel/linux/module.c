@@ -21,6 +21,8 @@
 #include "work.h"
 
 static const struct mars_brick_type *const kernel_types[] = {
+	&bdev_brick_type,
+	&file_brick_type,
 	NULL
 };
 

@@ -9,4 +9,7 @@
 
 #include "core/brick.h"
 
+extern const struct mars_brick_type bdev_brick_type;	/* bdev.c */
+extern const struct mars_brick_type file_brick_type;	/* file.c */
+
 #endif /* _MARS_LINUX_TYPES_H */
