@@ -23,6 +23,7 @@
 static const struct mars_brick_type *const kernel_types[] = {
 	&bdev_brick_type,
 	&file_brick_type,
+	&if_brick_type,
 	NULL
 };
 

@@ -11,5 +11,6 @@
 
 extern const struct mars_brick_type bdev_brick_type;	/* bdev.c */
 extern const struct mars_brick_type file_brick_type;	/* file.c */
+extern const struct mars_brick_type if_brick_type;	/* if.c */
 
 #endif /* _MARS_LINUX_TYPES_H */
