@@ -43,6 +43,8 @@ static int file_check(struct file_brick *fb, const struct xio_request *rq)
 		return -EINVAL;
 	if ((rq->pos | rq->len) & (fb->align - 1))
 		return -EINVAL;
+	if (write && rq->flags & XIO_FUA && READ_ONCE(fb->lost))
+		return -EIO;
 	if (rq->pos + rq->len <= file_size(fb))
 		return 0;
 	if (write ? fb->flags & MARS_FILE_APPEND : fb->log)

@@ -30,6 +30,8 @@
 #include "compat/file.h"
 #include "file_brick.h"
 
+#define FILE_DROP_LAG	(4ULL << 20)	/* bytes that stay in the page cache */
+
 /* --- which lane --- */
 
 static bool memory_aligned(const struct file_brick *fb, const struct xio_request *rq)
@@ -65,21 +67,29 @@ struct mars_lane *file_lane_of(struct file_brick *fb, const struct xio_request *
 
 /* --- one transfer --- */
 
+/* Did the transfer end at the end of the file?  It may have grown since. */
+static bool at_end(const struct file_brick *fb, const struct xio_request *rq, u64 done,
+		   ssize_t got)
+{
+	return !got || (fb->direct && done & (fb->align - 1)) ||
+	       rq->pos + done >= file_real_size(fb);
+}
+
 /* The result of a transfer as a whole; true: nothing more is to be moved. */
-static bool settled(struct file_brick *fb, struct xio_request *rq, u64 done, ssize_t got,
-		    int *status)
+static bool settled(const struct file_brick *fb, const struct xio_request *rq, u64 done,
+		    ssize_t got, int *status)
 {
 	*status = 0;
 	if (got < 0)
 		*status = file_errno(got);
 	else if (done == rq->len)
 		return true;
-	else if (!got && rq->op == XIO_WRITE)
-		*status = -ENOSPC;
-	else if (rq->op == XIO_READ && rq->pos + done >= file_real_size(fb))
+	else if (rq->op == XIO_READ && at_end(fb, rq, done, got))
 		*status = fb->log ? 0 : -EIO;
-	else if (!got || (fb->direct && done & (fb->align - 1)))
-		*status = -EIO;		/* neither an end nor a place to go on from */
+	else if (rq->op == XIO_WRITE && !got)
+		*status = -ENOSPC;
+	else if (fb->direct && done & (fb->align - 1))
+		*status = -EIO;		/* no place to go on from */
 	else
 		return false;
 	return true;
@@ -119,11 +129,16 @@ static void iocb_complete(struct kiocb *iocb, long got)
 	iocb_done(to_file(a->rq->hop->brick), a, got);
 }
 
-/* Drop what a buffered transfer left in the page cache. */
+/*
+ * Drop what was used once from the page cache, a little later: by the first time what was
+ * read has settled, by the second what was still dirty then has been written.
+ */
 static void drop_behind(struct file_brick *fb, u64 pos, u64 len)
 {
-	if (fb->drop)
-		vfs_fadvise(fb->file, pos, len, POSIX_FADV_DONTNEED);
+	if (fb->drop && pos >= FILE_DROP_LAG)
+		vfs_fadvise(fb->file, pos - FILE_DROP_LAG, len, POSIX_FADV_DONTNEED);
+	if (fb->drop && pos >= 4 * FILE_DROP_LAG)
+		vfs_fadvise(fb->file, pos - 4 * FILE_DROP_LAG, len, POSIX_FADV_DONTNEED);
 }
 
 /* Start the transfer, or go on behind a->done. */

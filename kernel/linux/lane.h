@@ -41,8 +41,9 @@ static inline void mars_lane_add(struct mars_lane *lane, struct xio_request *rq)
 	rq->flags &= ~XIO_MAY_SLEEP;	/* spoke of the caller, not of the worker */
 	spin_lock_irqsave(&lane->lock, flags);
 	list_add_tail(&rq->link, &lane->queue);
-	spin_unlock_irqrestore(&lane->lock, flags);
+	/* inside: once somebody else has seen the request, the lane may be gone */
 	queue_work(mars_submit_wq, &lane->work);
+	spin_unlock_irqrestore(&lane->lock, flags);
 }
 
 /** mars_lane_next - the first request, or NULL; by the work item */
