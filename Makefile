@@ -4,6 +4,7 @@
 #
 #   make demo     the main job on the embedded engine: needs Node, a C/C++ compiler and make
 #   make test     all tests; as root it installs the Debian packages it needs
+#   make test-vm  mars.ko in virtual machines: KERNEL=6.1, MATCH=word (see test/vm/README.md)
 #   make check    formatting, linting, licences: what every commit must pass
 #   make bench    side-by-side numbers for docs/performance.md
 #   make fuzz     long fuzzing: FUZZ_SECONDS=3600
@@ -18,7 +19,7 @@ NPM_FLAGS := --no-audit --no-fund --loglevel=error
 NATIVE := $(MAKE) -C native -f build.mk --no-print-directory
 AVA := node_modules/.bin/ava
 
-.PHONY: all build deps deps-dev native demo test test-c test-ts test-packages check bench fuzz module module_install install clean
+.PHONY: all build deps deps-dev native demo test test-c test-ts test-packages test-vm vm-image check bench fuzz module module_install install clean
 
 all: build
 
@@ -53,6 +54,12 @@ test-packages:
 
 test: test-packages deps-dev
 	@scripts/run-tests.sh
+
+vm-image:
+	@scripts/vm-image.sh $(KERNEL)
+
+test-vm: deps-dev
+	@scripts/test-vm.sh
 
 check: deps-dev
 	@scripts/check.sh

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * Disks of a guest: an image in the scratch folder, how it is served, and what the guest sees.
+ *
+ * A disk outlives its guest: a power cut ends guest and disk server at once, and the next start
+ * attaches the same image. Plugged in after the start, as clones share the template's devices.
+ */
+import { copyFileSync, closeSync, existsSync, openSync, ftruncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Program } from './process.js';
+import type { Qmp } from './qmp.js';
+
+/** How the image is served. */
+export type Backend =
+  /** straight: what was written survives even a kill of the machine; no power cut can be shown */
+  | 'raw'
+  /** behind a cache that loses, at a power cut, everything not flushed */
+  | 'volatile'
+  /** by the disk server without that cache: for filters alone, such as delays */
+  | 'served'
+  /** every write and flush also goes to a log (format of dm-log-writes); see writelog.ts */
+  | 'logged';
+
+/** What it is to the guest: virtio has no FUA (the kernel flushes instead), the others have. */
+export type Bus = 'virtio' | 'nvme' | 'scsi';
+
+export interface DiskOptions {
+  /** bytes; default 256 MiB */
+  readonly size?: number;
+  readonly backend?: Backend;
+  readonly bus?: Bus;
+  /** start with a copy of this image */
+  readonly image?: string;
+  /** more filters of nbdkit above the cache, with their parameters, as `['delay', 'wdelay=2ms']`; volatile and served */
+  readonly filters?: readonly (readonly string[])[];
+}
+
+export class Disk {
+  /** the image on this machine; of a volatile disk it holds what was flushed */
+  readonly file: string;
+  /** the write log of a `logged` disk */
+  readonly log: string;
+  readonly bus: Bus;
+  readonly backend: Backend;
+  /** what the guest can find it by */
+  readonly serial: string;
+  /** path in the guest, once attached */
+  path = '';
+  readonly #dir: string;
+  readonly #options: DiskOptions;
+  #server: Program | undefined;
+  #socket = '';
+  #starts = 0;
+  #shot = false;
+
+  constructor(
+    readonly name: string,
+    dir: string,
+    options: DiskOptions = {},
+  ) {
+    this.#dir = dir;
+    this.#options = options;
+    this.file = path.join(dir, `${name}.img`);
+    this.log = path.join(dir, `${name}.writes`);
+    this.bus = options.bus ?? 'virtio';
+    this.backend = options.backend ?? 'raw';
+    this.serial = `lab-${name}`.slice(0, 20);
+    if (options.image !== undefined) copyFileSync(options.image, this.file);
+    if (options.size !== undefined || options.image === undefined) this.resize(options.size ?? 256 << 20);
+  }
+
+  /** Change the size of the image; a running guest sees it only through `Vm.growDisk`. */
+  resize(size: number): void {
+    const fd = openSync(this.file, existsSync(this.file) ? 'r+' : 'w');
+    ftruncateSync(fd, size);
+    closeSync(fd);
+  }
+
+  /** Serve it and give it to a machine. The guest still has to find it. */
+  async plug(qmp: Qmp): Promise<void> {
+    const node = `n-${this.name}`;
+    const file = { driver: 'file', filename: this.file, discard: 'unmap' };
+    switch (this.backend) {
+      case 'raw':
+        await qmp.command('blockdev-add', { driver: 'raw', 'node-name': node, discard: 'unmap', file });
+        break;
+      case 'volatile':
+      case 'served':
+        await qmp.command('blockdev-add', {
+          driver: 'nbd',
+          'node-name': node,
+          discard: 'unmap',
+          server: { type: 'unix', path: await this.#serve() },
+        });
+        break;
+      case 'logged':
+        if (!existsSync(this.log)) writeFileSync(this.log, '');
+        await qmp.command('blockdev-add', {
+          driver: 'blklogwrites',
+          'node-name': node,
+          file,
+          log: { driver: 'file', filename: this.log },
+          'log-super-update-interval': 1,
+        });
+        break;
+    }
+    await this.#device(qmp, node);
+  }
+
+  async #device(qmp: Qmp, drive: string): Promise<void> {
+    const id = `disk-${this.name}`;
+    switch (this.bus) {
+      case 'virtio':
+        await qmp.command('device_add', { driver: 'virtio-blk-pci', drive, id, serial: this.serial });
+        break;
+      case 'nvme':
+        await qmp.command('device_add', { driver: 'nvme', drive, id, serial: this.serial });
+        break;
+      case 'scsi':
+        await qmp.command('device_add', { driver: 'virtio-scsi-pci', id: `hba-${this.name}` });
+        await qmp.command('device_add', {
+          driver: 'scsi-hd',
+          bus: `hba-${this.name}.0`,
+          drive,
+          id,
+          serial: this.serial,
+          dpofua: true,
+        });
+        break;
+    }
+  }
+
+  /** A disk under power keeps its cache while the machine is down. */
+  async #serve(): Promise<string> {
+    if (this.#server && !this.#shot) return this.#socket;
+    this.#shot = false;
+    const socket = path.join(this.#dir, `${this.name}-${++this.#starts}.nbd`);
+    this.#socket = socket;
+    const filters = this.#options.filters ?? [];
+    const cache = this.backend === 'volatile';
+    const args = [
+      ...['-f', '-U', socket],
+      ...filters.flatMap(([name]) => ['--filter', name ?? '']),
+      ...(cache ? ['--filter', 'cache'] : []),
+      ...['file', this.file],
+      ...(cache ? ['cache=writeback'] : []),
+      ...filters.flatMap(([, ...params]) => params),
+    ];
+    // the cache is an unnamed file there
+    const server = new Program('nbdkit', 'nbdkit', args, path.join(this.#dir, `${this.name}.log`), {
+      TMPDIR: this.#dir,
+    });
+    this.#server = server;
+    (await server.connect(socket)).destroy();
+    return socket;
+  }
+
+  /** The disk loses power; without waiting. */
+  shoot(): void {
+    this.#shot = true;
+    this.#server?.shoot();
+  }
+
+  /** The server, if it was shot, is gone. */
+  async settled(): Promise<void> {
+    if (this.#shot) await this.#server?.exited;
+  }
+}

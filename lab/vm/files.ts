@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * What `make vm-image` made, and where a run keeps its own files.
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+/** Everything prepared for virtual machines. */
+export const VM_DIR = path.join(ROOT, 'build', 'vm');
+
+/** A kernel to boot, with the images of its guest. */
+export interface Kernel {
+  /** name of its folder: `6.1`, `6.12`, or a debug kernel's */
+  readonly name: string;
+  /** what `uname -r` says */
+  readonly release: string;
+  readonly image: string;
+  readonly initrd: string;
+  readonly root: string;
+  /** the project's files, named by their content */
+  readonly payload: string;
+}
+
+/** Something a test needs was not prepared. */
+export class NotPreparedError extends Error {
+  constructor(what: string) {
+    super(`${what} is missing; make vm-image prepares it`);
+  }
+}
+
+function existing(file: string): string {
+  if (!existsSync(file)) throw new NotPreparedError(file);
+  return realpathSync(file);
+}
+
+/** The kernel prepared under that name. */
+export function kernel(name: string): Kernel {
+  const dir = path.join(VM_DIR, 'kernels', name);
+  const payloads = process.env['MARS_VM_PAYLOAD'] ?? path.join(VM_DIR, 'payload');
+  return {
+    name,
+    release: readFileSync(existing(path.join(dir, 'release')), 'utf8').trim(),
+    image: existing(path.join(dir, 'vmlinux')),
+    initrd: existing(path.join(dir, 'initrd')),
+    root: existing(path.join(dir, 'root.sq')),
+    payload: existing(path.join(payloads, `${name}.sq`)),
+  };
+}
+
+/** Kernels the tests run on: those KERNEL names (words), or 6.1 and 6.12. */
+export function kernelNames(): string[] {
+  const wanted = process.env['KERNEL']?.trim();
+  if (wanted) return wanted.split(/[\s,]+/);
+  const dir = path.join(VM_DIR, 'kernels');
+  return existsSync(dir) ? readdirSync(dir).filter((name) => /^\d+\.\d+$/.test(name)) : ['6.1', '6.12'];
+}
+
+/** An own folder for sockets and disks, in memory where possible; short, as socket paths are limited. */
+export function scratchDir(): string {
+  return mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'mars-vm-'));
+}

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What a guest gets from this checkout: a read-only image, seen as /opt/mars, with mars.ko for
+# its kernel, marsd and marsadm with what they need at run time, and the static helpers.
+#
+#   vm-payload.sh [KERNEL...]       names below build/vm/kernels; default: all
+#
+# Makes ${MARS_VM_PAYLOAD:-build/vm/payload}/KERNEL.sq, a link to an image named by its
+# content. mars.ko is built from MARS_VM_SRC (another checkout; default: this one) into KOUT
+# (see kernel-build.sh).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+vm=$PWD/build/vm
+out=$(realpath -m "${MARS_VM_PAYLOAD:-$vm/payload}")
+
+# The packages that programs import at run time, with what these need.
+runtime_modules() {
+  node -e '
+    const { dependencies } = require("./package.json"), fs = require("fs");
+    const build = /^(typescript|node-gyp|node-addon-api|@types\/)/, seen = new Set();
+    const add = (name) => {
+      if (build.test(name) || seen.has(name)) return;
+      seen.add(name);
+      const own = JSON.parse(fs.readFileSync(`node_modules/${name}/package.json`, "utf8"));
+      Object.keys(own.dependencies ?? {}).forEach(add);
+    };
+    Object.keys(dependencies).forEach(add);
+    console.log([...seen].join("\n"));'
+}
+
+common() {
+  local to=$1 m
+  mkdir -p "$to"/{dist,node_modules,build/Release,tools,packaging}
+  cp -r dist/src "$to/dist/"
+  cp -r bin package.json "$to/"
+  cp -r packaging/. "$to/packaging/"
+  for m in $(runtime_modules); do
+    mkdir -p "$(dirname "$to/node_modules/$m")"
+    cp -rL "node_modules/$m" "$to/node_modules/$m"
+  done
+  find "$to" \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) -delete
+  cp build/Release/*.node "$to/build/Release/"
+  cp build/c/guest/* "$to/tools/" 2>/dev/null || true
+}
+
+image() {
+  local kernel=$1 tree=$2 key file
+  key=$(cd "$tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)
+  file=$out/$kernel-$key.sq
+  if [ ! -e "$file" ]; then
+    mksquashfs "$tree" "$file.$$" -comp lz4 -noappend -quiet -no-progress -all-root >/dev/null
+    mv "$file.$$" "$file"
+  fi
+  touch "$file"
+  ln -sfn "$(basename "$file")" "$out/$kernel.sq.$$"
+  mv -T "$out/$kernel.sq.$$" "$out/$kernel.sq"
+}
+
+mkdir -p "$out" build/c/guest
+[ $# -gt 0 ] || set -- $(ls "$vm/kernels")
+make -C native -f build.mk --no-print-directory guest >/dev/null
+tree=$(mktemp -d "$out/tree.XXXXXX")
+trap 'rm -rf "$tree"' EXIT
+common "$tree"
+for kernel in "$@"; do
+  rm -f "$tree/mars.ko"
+  if [ -e "$vm/kernels/$kernel/kdir" ]; then
+    log=$out/module-$kernel.log
+    KDIR=$(realpath "$vm/kernels/$kernel/kdir") "${MARS_VM_SRC:-.}/scripts/kernel-build.sh" >"$log" 2>&1 ||
+      { grep -E 'error|warning|Error' "$log" | head -n 20 >&2; echo "mars.ko for $kernel: see $log" >&2; exit 1; }
+    cp "$(tail -n 1 "$log")" "$tree/mars.ko"
+  fi
+  image "$kernel" "$tree"
+done
+# Images and templates nobody asked for lately.
+find "$out" "$vm/templates" -mindepth 1 -maxdepth 1 \( -name '*-*.sq' -o -type d ! -name 'tree.*' \) -mmin +120 \
+  -exec rm -rf {} + 2>/dev/null || true
