@@ -79,10 +79,10 @@ function attempt(path: string): Promise<Socket | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once('connect', () => {
-      socket.removeAllListeners('error');
       resolve(socket);
     });
-    socket.once('error', () => {
+    // stays: who dies at the other end is known by its exit
+    socket.on('error', () => {
       socket.destroy();
       resolve(undefined);
     });

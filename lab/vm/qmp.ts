@@ -19,7 +19,9 @@ export class Qmp {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    createInterface(socket).on('line', (line) => this.#take(JSON.parse(line) as Record<string, unknown>));
+    createInterface(socket)
+      .on('line', (line) => this.#take(JSON.parse(line) as Record<string, unknown>))
+      .on('error', () => undefined); // the socket's, told again
     const ended = (): void => {
       for (const waiter of this.#waiting.splice(0)) waiter.reject(new QmpError('QEMU is gone'));
     };
