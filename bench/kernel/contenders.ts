@@ -21,6 +21,9 @@ const DEVICE = `/dev/mars/${RESOURCE}`;
 export const RESOURCE_DIR = `/mars/resource-${RESOURCE}`;
 const PORT = 7776;
 
+/** After this, `read -t SECONDS -u 9` waits without a process of its own. */
+export const PAUSE = '[ -p /run/pause ] || mkfifo /run/pause; exec 9<>/run/pause';
+
 const modprobe = (bed: Bed, module: string): string =>
   bed.modules === undefined ? `modprobe ${module}` : `modprobe -d ${bed.modules} ${module}`;
 
@@ -60,7 +63,7 @@ export async function drbd(bed: Bed): Promise<Contender> {
       'set -e',
       'drbdadm new-current-uuid --clear-bitmap r0',
       'drbdadm primary r0',
-      'exec 9<> <(:)',
+      PAUSE,
       "until grep -q 'ds:UpToDate/UpToDate' /proc/drbd; do read -t 0.1 -u 9 || true; done",
     ].join('\n'),
   );
@@ -68,7 +71,7 @@ export async function drbd(bed: Bed): Promise<Contender> {
     name: 'drbd',
     title: 'DRBD A',
     device: '/dev/drbd0',
-    settle: 'exec 9<> <(:); until [[ $(</proc/drbd) == *"pe:0 ua:0 ap:0"* ]]; do read -t 0.05 -u 9; done',
+    settle: `${PAUSE}; until [[ $(</proc/drbd) == *"pe:0 ua:0 ap:0"* ]]; do read -t 0.05 -u 9; done`,
   };
 }
 

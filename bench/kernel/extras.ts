@@ -5,7 +5,7 @@
  */
 import { parsePosition } from '../../src/tree/catalogue.js';
 import { digits, quantile, table } from '../stats.js';
-import { marsadm, RESOURCE, RESOURCE_DIR, type Contender } from './contenders.js';
+import { marsadm, PAUSE, RESOURCE, RESOURCE_DIR, type Contender } from './contenders.js';
 import type { Bed } from './machine.js';
 
 const MIB = 1 << 20;
@@ -139,7 +139,7 @@ export async function memory(
   const output = await bed.primary.run(
     [
       'set -e',
-      'exec 9<> <(:)',
+      PAUSE,
       'available() { while read -r key value _; do [ "$key" = MemAvailable: ] && echo "$value"; done </proc/meminfo; }',
       'available',
       `${fio(contender.device, size, '--rw=randwrite', '--bs=4k', '--iodepth=64', '--time_based', `--runtime=${seconds}`, ...more)} >/run/memory-fio.log &`,
