@@ -19,6 +19,8 @@ import { Relay } from './relay.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MARSADM = path.join(ROOT, 'bin', 'marsadm');
 const MARSD = path.join(ROOT, 'bin', 'marsd');
+/** Several daemons can't share the kernel's. */
+const ENGINE = '--engine=embedded';
 
 /** What a command gave back. */
 export interface Outcome {
@@ -87,7 +89,7 @@ export class LabNode {
 
   /** Start the daemon; resolves when it says it is ready. */
   async start(more: readonly string[] = []): Promise<void> {
-    const child = spawn(process.execPath, [MARSD, ...this.#args, ...more], {
+    const child = spawn(process.execPath, [MARSD, ENGINE, ...this.#args, ...more], {
       env: { ...process.env, ...this.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -114,7 +116,7 @@ export class LabNode {
 
   /** Run a daemon that is expected to refuse; returns what it said and how it ended. */
   attempt(): Promise<Outcome> {
-    return run(process.execPath, [MARSD, ...this.#args], this.env);
+    return run(process.execPath, [MARSD, ENGINE, ...this.#args], this.env);
   }
 
   /** Resolves when the daemon says something that matches; what it said before does not count. */

@@ -108,6 +108,26 @@ const catalogue = {
   'no-daemon': r(7, 'No daemon runs on this state directory.', 'systemctl start marsd'),
   'no-engine': r(7, 'Neither the kernel module nor the embedded engine can be used.'),
   engine: r(1, 'The engine refused an operation.'),
+  'engine-busy': r(
+    3,
+    'Another daemon drives the kernel module.',
+    'Stop that daemon, or use the engine inside this one: marsd --engine=embedded',
+  ),
+  'engine-too-old': r(
+    7,
+    'The engine is older than this program and does not understand it.',
+    'Install mars.ko of the same version; then, with all devices closed: systemctl stop marsd; modprobe -r mars; modprobe mars',
+  ),
+  'engine-too-new': r(
+    7,
+    'The engine is newer than this program.',
+    'Install marsd and marsadm of the version of the engine.',
+  ),
+  'foreign-bricks': r(
+    3,
+    'The kernel runs a device of this name that does not belong to the logs of this directory.',
+    'Start the daemon with the directory it belongs to, or close the device and use `marsadm down`.',
+  ),
 
   // membership, peers, tokens
   'in-use-by-resources': r(3, 'The host still takes part in resources.', 'marsadm leave-resource all'),
@@ -157,6 +177,11 @@ const catalogue = {
     'The data device or file is not a block device or regular file that can be read and written.',
   ),
   'device-name-taken': r(3, 'Another resource of this host has the same device name.'),
+  'device-name-too-long': r(
+    3,
+    'The name of the device is longer than the kernel allows (26 characters).',
+    'Choose a shorter one with --name.',
+  ),
   'device-open': r(3, 'The exported device is in use.', 'Unmount or close it, then `marsadm wait-umount`.'),
   'not-attached': r(3, 'The resource is not attached here.', 'marsadm attach'),
   'is-primary': r(3, 'This host is, or is going to be, the primary of the resource.', 'marsadm secondary'),

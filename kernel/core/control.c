@@ -252,8 +252,10 @@ static int dispatch(struct mars_ctl_hdr *hdr, size_t size, enum mars_reason *rea
 {
 	const struct verb *verb;
 
-	if (hdr->version != MARS_ABI_VERSION)
+	if (hdr->version != MARS_ABI_VERSION) {
+		hdr->version = MARS_ABI_VERSION;	/* the caller learns who is the older one */
 		return mars_refuse(reason, MARS_R_BAD_VERSION);
+	}
 	if (hdr->verb >= ARRAY_SIZE(verbs) || !verbs[hdr->verb].fn)
 		return mars_refuse(reason, MARS_R_BAD_VERB);
 	verb = &verbs[hdr->verb];

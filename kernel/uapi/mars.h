@@ -10,7 +10,8 @@
  * Rules: every structure starts with struct mars_ctl_hdr; size and version must
  * match exactly; padding, unused tails of strings and unknown flags must be
  * zero; all of it is checked before anything changes.  A call that is refused
- * returns -errno and leaves a reason from enum mars_reason in hdr.reason.
+ * returns -errno and leaves a reason from enum mars_reason in hdr.reason; with
+ * MARS_R_BAD_VERSION also the engine's own version in hdr.version.
  * Integers are in host byte order (the ABI never leaves the machine).
  */
 #ifndef _UAPI_MARS_H

@@ -136,6 +136,7 @@ static void frame_is_checked(void)
 		hdr->version++;
 		CHECK_EQ(mars_control(hdr, size), mars_reason_errno(MARS_R_BAD_VERSION));
 		CHECK_EQ(hdr->reason, MARS_R_BAD_VERSION);
+		CHECK_EQ(hdr->version, MARS_ABI_VERSION);
 		*hdr = good;
 		hdr->flags = 1u << 31;
 		CHECK_EQ(mars_control(hdr, size), -EINVAL);

@@ -42,7 +42,7 @@ export class Bricks {
 
   /** All bricks whose name starts with `prefix`. */
   list(prefix: string): BrickStatus[] {
-    return this.#engine.list().filter((b) => b.name.startsWith(prefix));
+    return this.#engine.list(prefix);
   }
 
   create(type: BrickType, name: string, params: Readonly<Record<string, SetValue>>): void {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** What every part of the daemon works with. */
 import type { Cluster } from '../cluster/types.js';
+import type { Home } from '../engine/homes.js';
 import type { Engine } from '../engine/types.js';
 import type { Tree } from '../tree/types.js';
 import type { Bricks } from './bricks.js';
+import type { TreeNames } from './names.js';
 import type { Publisher, Timers } from './publisher.js';
 
 /** Sizes an operator may set when starting the daemon. */
@@ -25,6 +27,9 @@ export interface Context {
   readonly host: string;
   readonly tree: Tree;
   readonly engine: Engine;
+  /** what is particular to where the engine runs */
+  readonly home: Home;
+  readonly names: TreeNames;
   readonly bricks: Bricks;
   readonly cluster: Cluster;
   readonly publisher: Publisher;

@@ -21,7 +21,12 @@ export interface Picture {
   readonly syncing: boolean;
   /** while the device exists here */
   readonly primary:
-    | { readonly log: LogRef; readonly size: bigint | undefined; readonly openCount: number }
+    | {
+        readonly log: LogRef;
+        readonly path: string;
+        readonly size: bigint | undefined;
+        readonly openCount: number;
+      }
     | undefined;
   readonly logger: BrickStatus | undefined;
   readonly replay: BrickStatus | undefined;
@@ -72,6 +77,7 @@ export function decisiveFacts(p: Picture): Changes {
       'if-on': p.primary !== undefined,
       'open-count': p.primary?.openCount ?? 0,
       'device-size': p.primary?.size,
+      'device-path': p.primary?.path,
       'replay-code': replayCode(p),
       state: stateWord(p),
       'disk-error': p.replay?.state === 'data-write-error' ? p.replay.error : p.diskError,

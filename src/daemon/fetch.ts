@@ -9,6 +9,7 @@ import type { FetchGoal } from '../strategy/resource.js';
 import { logName, sameLog } from '../strategy/history.js';
 import { fetchLog, type Expected } from '../transfer/logfetch.js';
 import { asMarsError } from '../errors.js';
+import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
 import type { LogStore } from './logstore.js';
 
@@ -21,7 +22,7 @@ export class Fetch {
   readonly #resource: string;
   readonly #store: LogStore;
   readonly #changed: () => void;
-  readonly #failures = new Map<string, number>();
+  readonly #failing = new Map<string, Backoff>();
   readonly #resting = new Set<string>();
   #running:
     | {
@@ -106,18 +107,18 @@ export class Fetch {
   }
 
   #flows(source: string): void {
-    this.#failures.delete(source);
+    this.#failing.delete(source);
     this.problem = undefined;
   }
 
   #failed(source: string, reason: string, signal: AbortSignal): void {
     if (signal.aborted) return;
-    const count = (this.#failures.get(source) ?? 0) + 1;
-    this.#failures.set(source, count);
+    const pauses = this.#failing.get(source) ?? new Backoff(RETRY_MS, RETRY_MAX_MS);
+    this.#failing.set(source, pauses);
     this.problem = reason;
     this.#ctx.log(`${this.#resource}: fetching from ${source} failed: ${reason}`);
     this.#resting.add(source);
-    this.#ctx.timers.set(Math.min(RETRY_MS * 2 ** (count - 1), RETRY_MAX_MS), () => {
+    this.#ctx.timers.set(pauses.failed(), () => {
       this.#resting.delete(source);
       this.#changed();
     });

@@ -9,10 +9,11 @@
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
 import type { LogIdent } from '../engine/types.js';
-import { scanLogFile } from '../engine/logscan.js';
+import { LogScanner, scanLogFile, type LogScan } from '../engine/logscan.js';
 import { logName, sameLog, type LogRef } from '../strategy/history.js';
 import type { LocalLog } from '../strategy/resource.js';
 import { parseLogName } from '../tree/catalogue.js';
+import { MarsError } from '../errors.js';
 
 /** Identity of a resource and its cluster, as it stands in log headers. */
 export interface Ids {
@@ -29,12 +30,15 @@ export class LogStore {
     this.#dir = dir;
   }
 
-  /** Verify every log file found; files without a valid header of this resource are not logs and stay unlisted. */
-  async load(ids: Ids): Promise<void> {
+  /**
+   * Verify every log file found; files without a valid header of this resource are not logs and
+   * stay unlisted, as do those that are still written: `writing` says which.
+   */
+  async load(ids: Ids, writing: (ref: LogRef) => boolean = () => false): Promise<void> {
     this.#logs.clear();
     for (const name of await fs.readdir(this.#dir)) {
       const ref = parseLogName(name);
-      if (!ref) continue;
+      if (!ref || writing(ref)) continue;
       const file = path.join(this.#dir, name);
       if (!(await fs.lstat(file)).isFile()) continue;
       const scan = await scanLogFile(file);
@@ -48,6 +52,20 @@ export class LogStore {
         ident: scan.ident,
       });
     }
+  }
+
+  /**
+   * List a log that is being written: of the file only what the writer says is durable counts, and
+   * that must be what the writer says it is. Returns the size of the device the log covers; rejects
+   * with MarsError `foreign-bricks` when the file is another one.
+   */
+  async follow(ref: LogRef, end: bigint, digest: string): Promise<bigint> {
+    const scan = await scanUpTo(this.path(ref), end);
+    if (!scan?.ident || scan.end !== end || scan.digest !== digest || !sameLog(scan.ident, ref))
+      throw new MarsError('foreign-bricks', { found: `${this.path(ref)} at ${end}` });
+    this.#logs.delete(logName(ref));
+    this.grow(ref, end, digest, scan.ident);
+    return scan.cursor.deviceSize;
   }
 
   list(): LocalLog[] {
@@ -111,5 +129,31 @@ export class LogStore {
 
   #tell(ref: LogRef): void {
     for (const l of [...this.#listeners]) l(ref);
+  }
+}
+
+const CHUNK = 1 << 20;
+
+/** Verify the first `end` bytes of a log file; undefined when it is shorter or not there. */
+async function scanUpTo(file: string, end: bigint): Promise<LogScan | undefined> {
+  const scanner = new LogScanner();
+  const handle = await fs.open(file, 'r').catch(() => undefined);
+  if (!handle) return undefined;
+  try {
+    for (;;) {
+      const rest = end - scanner.received;
+      const len = rest < BigInt(CHUNK) ? Number(rest) : CHUNK;
+      const { bytesRead, buffer } = await handle.read(
+        Buffer.allocUnsafe(len),
+        0,
+        len,
+        Number(scanner.received),
+      );
+      if (bytesRead === 0) return undefined;
+      const scan = scanner.push(buffer.subarray(0, bytesRead));
+      if (scanner.received === end) return scan;
+    }
+  } finally {
+    await handle.close();
   }
 }

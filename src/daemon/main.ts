@@ -4,20 +4,22 @@
  *
  * Says `marsd: ready` on stdout (and READY=1 to the service manager) when
  * everything the tree asks for is under way. SIGTERM and SIGINT stop it in an
- * orderly way; after kill -9 the next start does the rest.
+ * orderly way; after kill -9 the next start does the rest. Devices of mars.ko stay as
+ * they are in both cases.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import process from 'node:process';
 import { openCluster } from '../cluster/cluster.js';
-import { EmbeddedEngine } from '../engine/engine.js';
-import { EngineError } from '../engine/errors.js';
+import { homeOf } from '../engine/homes.js';
 import { flock, notifyReady } from '../engine/linktime.js';
 import { asMarsError, MarsError } from '../errors.js';
 import { keys } from '../tree/catalogue.js';
 import { openLocalTree } from '../tree/tree.js';
 import { Bricks } from './bricks.js';
+import { openEngine } from './engine.js';
+import { TreeNames } from './names.js';
 import { Node } from './node.js';
 import { parseOptions, USAGE, type DaemonOptions } from './options.js';
 import { Publisher, systemTimers } from './publisher.js';
@@ -31,16 +33,6 @@ function lockDirectory(dir: string): number {
   if (flock(fd, 'exclusive')) return fd;
   closeSync(fd);
   throw new MarsError('daemon-running', { found: dir });
-}
-
-function startEngine(): EmbeddedEngine {
-  try {
-    return new EmbeddedEngine();
-  } catch (error) {
-    if (error instanceof EngineError)
-      throw new MarsError('no-engine', { found: error.message, cause: error });
-    throw error;
-  }
 }
 
 function lockOrExplain(dir: string): number {
@@ -64,7 +56,7 @@ async function serve(options: DaemonOptions, stop: Promise<string>): Promise<voi
   });
   try {
     if (tree.snapshot().value(keys.ip(host)) === undefined) throw new MarsError('no-cluster', { found: dir });
-    const engine = startEngine();
+    const { engine, end } = openEngine(options.engine);
     const cluster = openCluster({ tree, report: (note) => say(`${note.kind} ${note.host}: ${note.text}`) });
     const publisher = new Publisher(tree, systemTimers, (error) =>
       say(`cannot write the tree: ${String(error)}`),
@@ -74,6 +66,8 @@ async function serve(options: DaemonOptions, stop: Promise<string>): Promise<voi
       host,
       tree,
       engine,
+      home: homeOf(engine.kind),
+      names: new TreeNames(tree.snapshot().value(keys.uuid) ?? '', host),
       bricks: new Bricks(engine),
       cluster,
       publisher,
@@ -87,7 +81,7 @@ async function serve(options: DaemonOptions, stop: Promise<string>): Promise<voi
     notifyReady('READY=1', process.env['NOTIFY_SOCKET']);
     say(`stopping: ${await stop}`);
     await node.close();
-    if (!node.devicesOpen) engine.shutdown();
+    end(!node.devicesOpen);
   } finally {
     tree.close();
     closeSync(lock);

@@ -34,21 +34,46 @@ export class Node {
 
   /** Restore everything the tree says, then follow it. */
   async start(): Promise<void> {
-    const { cluster, tree, bricks, publisher, host } = this.#ctx;
+    const { cluster, tree, bricks, publisher, host, home } = this.#ctx;
     const { signal } = this.#stop;
     this.#loops.push(bricks.pump(signal), this.#followTree(signal));
     bricks.listen((event) => this.#onBrick(event));
     cluster.onPeerChange(() => this.#onPeers());
     cluster.serve('log', (stream, params) => this.#serveLog(stream, params));
     cluster.serve('sync', (stream, params) => this.#serveSync(stream, params));
-    publisher.now({ ...this.#forgetPeers(), [keys.nodeActual(host, 'alive')]: '1' });
+    publisher.now({
+      ...this.#forgetPeers(),
+      [keys.nodeActual(host, 'alive')]: '1',
+      [keys.nodeActual(host, 'engine')]: home.kind,
+    });
     this.#look(tree.snapshot().list('resource-'));
+    this.#adopt();
     await cluster.start();
     this.#ctx.timers.set(HEAR_MS, () => this.#settle());
     this.#onPeers();
     this.#measureAgain();
     // Whoever hears that we are ready must not meet facts of a daemon that was killed.
     await Promise.all([...this.#resources.values()].map((r) => r.looked));
+  }
+
+  /** Bricks may be left of an earlier daemon: somebody has to care, wanted or not. */
+  #adopt(): void {
+    const { bricks, names, log } = this.#ctx;
+    const strangers: string[] = [];
+    for (const { name, button, ledOff } of bricks.list('')) {
+      const resource = names.resourceOf(name);
+      if (resource !== undefined) this.#resource(resource).trigger();
+      else if (button || !ledOff) strangers.push(name);
+    }
+    if (strangers.length > 0) log(`bricks of other trees are left alone: ${strangers.join(', ')}`);
+  }
+
+  #resource(name: string): Resource {
+    const known = this.#resources.get(name);
+    if (known) return known;
+    const resource = new Resource(this.#ctx, name);
+    this.#resources.set(name, resource);
+    return resource;
   }
 
   /** What the last run knew of links is no longer true. */
@@ -73,7 +98,7 @@ export class Node {
     });
   }
 
-  /** Stop in an orderly way: devices away, logs drained, facts published. */
+  /** Stop in an orderly way: devices away, unless they outlive us, logs drained, facts published. */
   async close(): Promise<void> {
     const { cluster, publisher, host } = this.#ctx;
     await Promise.all([...this.#resources.values()].map((r) => r.stop()));
@@ -98,8 +123,8 @@ export class Node {
     const names = new Set(entries.flatMap((e) => keyResource(e.key) ?? []));
     for (const name of names) {
       const joined = this.#ctx.tree.snapshot().value(keys.data(name, this.#ctx.host)) !== undefined;
-      if (joined && !this.#resources.has(name)) this.#resources.set(name, new Resource(this.#ctx, name));
-      this.#resources.get(name)?.trigger();
+      if (joined) this.#resource(name).trigger();
+      else this.#resources.get(name)?.trigger();
     }
     // A member has heard what this host wrote: a new primary may be waiting for that.
     const heard = `/merged-${this.#ctx.host}`;
@@ -113,8 +138,8 @@ export class Node {
   }
 
   #onBrick(event: BrickEvent): void {
-    const slash = event.status.name.indexOf('/');
-    this.#resources.get(event.status.name.slice(0, slash))?.onBrick(event);
+    const resource = this.#ctx.names.resourceOf(event.status.name);
+    if (resource !== undefined) this.#resources.get(resource)?.onBrick(event);
   }
 
   #onPeers(): void {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** The command line of marsd. */
 import os from 'node:os';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { asMarsError, MarsError } from '../errors.js';
 import { validHost } from '../tree/catalogue.js';
 import { defaultTuning, type Tuning } from './context.js';
+import { ENGINE_CHOICES, type EngineChoice } from './engine.js';
 
 export interface DaemonOptions {
   readonly dir: string;
   readonly host: string;
+  readonly engine: EngineChoice;
   readonly tuning: Tuning;
   /** go on although this host once wrote with a clock far ahead of the present one */
   readonly acceptClock: boolean;
@@ -19,6 +22,7 @@ export const USAGE = `marsd: the daemon of one node
 usage: marsd [options]
   --dir DIR         state directory (MARS_DIR, /mars)
   --host NAME       own host name (MARS_HOST, the name of the machine)
+  --engine KIND     kernel (mars.ko), embedded (in this process), auto: kernel if it is loaded (MARS_ENGINE, auto)
   --credits BYTES   shadow memory of one primary resource (64M)
   --rotate-at BYTES a log that has grown beyond this is continued in a new one (1G)
   --segment BYTES   how far a log file is allocated ahead (64M)
@@ -37,13 +41,20 @@ function bytes(text: string | undefined, otherwise: bigint, least: bigint): bigi
   return value;
 }
 
+function engineChoice(word: string | undefined): EngineChoice {
+  const choice = ENGINE_CHOICES.find((c) => c === (word ?? 'auto'));
+  if (!choice) throw new MarsError('usage', { found: `--engine=${word}`, next: 'marsd --help' });
+  return choice;
+}
+
 /** Parse the command line. Throws MarsError `usage`, `bad-size`, `bad-name`. */
 export function parseOptions(argv: readonly string[], env: NodeJS.ProcessEnv): DaemonOptions {
   const { values } = parse(argv);
   const machine = os.hostname().split('.')[0] ?? '';
   return {
-    dir: values.dir ?? env['MARS_DIR'] ?? '/mars',
+    dir: path.resolve(values.dir ?? env['MARS_DIR'] ?? '/mars'),
     host: validHost(values.host ?? env['MARS_HOST'] ?? machine),
+    engine: engineChoice(values.engine ?? env['MARS_ENGINE']),
     tuning: {
       credits: bytes(values.credits, defaultTuning.credits, 8n << 20n),
       rotateAt: bytes(values['rotate-at'], defaultTuning.rotateAt, 1n << 20n),
@@ -61,6 +72,7 @@ function parse(argv: readonly string[]) {
       options: {
         dir: { type: 'string' },
         host: { type: 'string' },
+        engine: { type: 'string' },
         credits: { type: 'string' },
         'rotate-at': { type: 'string' },
         segment: { type: 'string' },

@@ -2,36 +2,43 @@
 /**
  * A resource while its device exists here: logger, log files, export.
  *
- *     nbd --> logger --0--> data
- *                    --1--> log file (and 2 during a rotation)
+ *     device --> logger --0--> data
+ *                       --1--> log file (and 2 during a rotation)
  *
  * Opened only by the strategy's decision; closing it is refused while the
  * device is in use, and drains everything: afterwards the data disk holds the
- * whole log.
+ * whole log. Where bricks outlive the daemon, one that is started later adopts
+ * what runs: nothing is touched, and everything it must know is read from the
+ * status of the logger and the headers of the logs.
  */
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
+import { EngineError } from '../engine/errors.js';
 import { FILE_FLAGS } from '../engine/keys.js';
+import type { Place } from '../engine/homes.js';
 import type { BrickStatus, LogIdent } from '../engine/types.js';
-import { logName, type LogRef, type Point } from '../strategy/history.js';
+import { MarsError } from '../errors.js';
+import type { LogRef, Point } from '../strategy/history.js';
 import type { OpenGoal } from '../strategy/resource.js';
+import { keys } from '../tree/catalogue.js';
+import { NONE } from '../tree/types.js';
 import type { Context } from './context.js';
+import type { BrickNames } from './names.js';
 import type { Timers } from './publisher.js';
 import type { Ids, LogStore } from './logstore.js';
 
 const EMPTY = '0'.repeat(32);
+/** States in which a rotation does not come to its end. */
+const STUCK: ReadonlySet<string> = new Set(['log-write-error', 'bad-log']);
 /** How long a daemon that is stopped waits for an open device to be written back, ms. */
 const DRAIN_MS = 10_000;
 
-/** Where the export of a resource listens. */
-export const devicePath = (dir: string, resource: string): string =>
-  path.join(dir, 'dev', `${resource}.sock`);
-
 export class Primary {
   readonly #ctx: Context;
-  readonly #resource: string;
   readonly #store: LogStore;
   readonly #ids: Ids;
+  readonly #names: BrickNames;
+  readonly #place: Place;
   readonly #timeline: number;
   /** log input now written: 1 or 2 */
   #slot = 1;
@@ -42,9 +49,16 @@ export class Primary {
   /** bytes of the device: it grows with the disk, when a new log begins */
   #size = 0n;
 
-  private constructor(ctx: Context, resource: string, store: LogStore, ids: Ids, goal: OpenGoal) {
+  private constructor(
+    ctx: Context,
+    resource: string,
+    store: LogStore,
+    ids: Ids,
+    goal: Pick<OpenGoal, 'number' | 'timeline'>,
+  ) {
     this.#ctx = ctx;
-    this.#resource = resource;
+    this.#names = ctx.names.of(resource);
+    this.#place = placeOf(ctx, resource);
     this.#store = store;
     this.#ids = ids;
     this.#timeline = goal.timeline;
@@ -60,6 +74,8 @@ export class Primary {
     goal: OpenGoal,
   ): Promise<Primary> {
     const primary = new Primary(ctx, resource, store, ids, goal);
+    const { device } = primary.#place;
+    if (device.length > ctx.home.nameMax) throw new MarsError('device-name-too-long', { found: device });
     try {
       await primary.#startLogger(goal);
       await primary.#startExport();
@@ -70,12 +86,55 @@ export class Primary {
     }
   }
 
-  get logger(): string {
-    return `${this.#resource}/logger`;
+  /**
+   * Go on with the bricks an earlier daemon has left, if they are a device that runs; undefined
+   * if they are not. Rejects with MarsError `foreign-bricks`, and touches nothing, when they do not
+   * write the logs of this directory.
+   */
+  static async adopt(
+    ctx: Context,
+    resource: string,
+    store: LogStore,
+    ids: Ids,
+  ): Promise<Primary | undefined> {
+    const names = ctx.names.of(resource);
+    const runs = (name: string): BrickStatus | undefined => {
+      const status = ctx.bricks.find(name);
+      return status?.button && status.ledOn ? status : undefined;
+    };
+    const logger = runs(names.logger);
+    if (!logger || !runs(names.device) || !runs(names.data)) return undefined;
+    const number = logger.val['durableNumber'] ?? 0n;
+    const log = { number, origin: ctx.host };
+    // The next log may begin at any moment: those that are finished are verified, this one is believed.
+    await store.load(ids, (ref) => ref.origin === ctx.host && ref.number >= number);
+    const covered = await store.follow(log, logger.val['durable'] ?? 0n, logger.digest);
+    const ident = store.get(log)?.ident;
+    if (!ident || (ids.resource !== '' && ident.resource !== ids.resource))
+      throw new MarsError('foreign-bricks', { found: store.path(log) });
+    const primary = new Primary(ctx, resource, store, ids, { number, timeline: ident.timeline });
+    primary.#size = covered;
+    await primary.#takeOver(logger);
+    return primary;
   }
 
-  get nbd(): string {
-    return `${this.#resource}/nbd`;
+  get logger(): string {
+    return this.#names.logger;
+  }
+
+  /** Where an application finds the device. */
+  get path(): string {
+    return this.#ctx.home.devicePath(this.#place);
+  }
+
+  /** A rotation was begun and not ended; {@link rotate} goes on with it. */
+  get halfRotated(): boolean {
+    return this.#ctx.bricks.find(this.#names.log(this.#log.number + 1n)) !== undefined;
+  }
+
+  /** The disk is larger than the device, which follows with the next log. */
+  get mayGrow(): boolean {
+    return this.#diskSize() > this.#size;
   }
 
   /** The log now written. */
@@ -89,7 +148,7 @@ export class Primary {
   }
 
   #diskSize(): bigint {
-    return this.#ctx.bricks.find(`${this.#resource}/data`)?.val['size'] ?? 0n;
+    return this.#ctx.bricks.find(this.#names.data)?.val['size'] ?? 0n;
   }
 
   async #startLogger(goal: OpenGoal): Promise<void> {
@@ -103,7 +162,7 @@ export class Primary {
       'logger.segment': { value: tuning.segment },
       'logger.ident': { ident },
     });
-    bricks.connect(this.logger, 0, `${this.#resource}/data`);
+    bricks.connect(this.logger, 0, this.#names.data);
     bricks.connect(this.logger, 1, this.#brick(this.#log));
     this.#size = this.#diskSize();
     const status = await bricks.power(this.logger, true);
@@ -111,15 +170,37 @@ export class Primary {
   }
 
   async #startExport(): Promise<void> {
-    const { bricks } = this.#ctx;
-    const socket = devicePath(this.#ctx.dir, this.#resource);
-    await fs.mkdir(path.dirname(socket), { recursive: true, mode: 0o700 });
-    bricks.create('nbd', this.nbd, {
-      'nbd.socket': { text: socket },
-      'nbd.export': { text: this.#resource },
-    });
-    bricks.connect(this.nbd, 0, this.logger);
-    await bricks.power(this.nbd, true);
+    const { bricks, home } = this.#ctx;
+    const { device } = this.#names;
+    if (home.makesFolder) await fs.mkdir(path.dirname(this.path), { recursive: true, mode: 0o700 });
+    bricks.create(home.exportType, device, home.exportParams(this.#place));
+    bricks.connect(device, 0, this.logger);
+    await bricks.power(device, true);
+  }
+
+  /** Adopted: what the earlier daemon knew of log inputs, and what it had not come to do. */
+  async #takeOver(logger: BrickStatus): Promise<void> {
+    const { slot = 0n, oldSlot = 0n, prevEnd = 0n } = logger.val;
+    this.#slot = Number(slot);
+    const before = { number: this.#log.number - 1n, origin: this.#log.origin };
+    if (oldSlot !== 0n) {
+      this.#old = { ref: before, slot: Number(oldSlot) };
+      if (this.#store.get(before)) this.#store.grow(before, prevEnd, logger.digest2);
+    } else if (this.#ctx.bricks.find(this.#names.log(before.number))) {
+      this.#old = { ref: before, slot: this.#otherSlot() };
+    }
+    this.#growExport();
+    await this.progress();
+  }
+
+  #otherSlot(): number {
+    return this.#slot === 1 ? 2 : 1;
+  }
+
+  /** Where clients of the export do not ask for the size themselves. */
+  #growExport(): void {
+    const { growKey } = this.#ctx.home;
+    if (growKey !== undefined) this.#ctx.bricks.set(this.#names.device, growKey, { value: 0n });
   }
 
   async #createLog(ref: LogRef): Promise<void> {
@@ -152,7 +233,7 @@ export class Primary {
   }
 
   #brick(ref: LogRef): string {
-    return `${this.#resource}/${logName(ref)}`;
+    return this.#names.log(ref.number);
   }
 
   /** State of the logger now. */
@@ -162,7 +243,7 @@ export class Primary {
 
   /** How many clients have the device open. */
   openCount(): number {
-    return Number(this.#ctx.bricks.find(this.nbd)?.val['clients'] ?? 0n);
+    return Number(this.#ctx.bricks.find(this.#names.device)?.val['clients'] ?? 0n);
   }
 
   /** Take the logger's progress into the store: what is durable may be shipped. */
@@ -183,7 +264,12 @@ export class Primary {
 
   async #releaseOld(old: { readonly ref: LogRef; readonly slot: number }): Promise<void> {
     this.#old = undefined;
-    this.#ctx.bricks.disconnect(this.logger, old.slot);
+    try {
+      this.#ctx.bricks.disconnect(this.logger, old.slot);
+    } catch (error) {
+      // An earlier daemon may have come so far.
+      if (!refusedAs(error, 'not-connected')) throw error;
+    }
     await this.#ctx.bricks.remove(this.#brick(old.ref));
     await this.#trim(old.ref);
   }
@@ -202,30 +288,20 @@ export class Primary {
   /** Go on in a fresh log; resolves once the new one is written. Writers do not wait. */
   async rotate(): Promise<void> {
     const next = { number: this.#log.number + 1n, origin: this.#log.origin };
-    const slot = this.#slot === 1 ? 2 : 1;
+    const slot = this.#otherSlot();
     this.#rotating = true;
     try {
-      if (!this.#store.get(next)) await fs.rm(this.#store.path(next), { force: true });
-      await this.#createLog(next);
-      this.#ctx.bricks.connect(this.logger, slot, this.#brick(next));
-      const ident = this.#ident(next, undefined);
-      const size = this.#diskSize();
-      this.#ctx.bricks.set(this.logger, 'logger.rotate', { ident, value: BigInt(slot) });
+      await this.#beginRotation(next, slot);
       const status = await this.#ctx.bricks.wait(
         this.logger,
-        (s) => s.val['durableNumber'] === next.number || s.state === 'log-write-error',
+        (s) => s.val['durableNumber'] === next.number || STUCK.has(s.state),
       );
-      if (status.state === 'log-write-error') return;
-      this.#size = size;
-      const prevLength = status.val['prevEnd'] ?? 0n;
-      this.#store.grow(this.#log, prevLength, status.digest2);
-      this.#store.grow(next, status.val['durable'] ?? 0n, status.digest, {
-        ...ident,
-        prevNumber: this.#log.number,
-        prevOrigin: this.#log.origin,
-        prevLength,
-        prevDigest: status.digest2,
-      });
+      if (status.state === 'bad-log') throw new MarsError('bad-log', { found: this.#store.path(next) });
+      if (STUCK.has(status.state)) return;
+      this.#store.grow(this.#log, status.val['prevEnd'] ?? 0n, status.digest2);
+      // The header says what it was begun with, be it by an earlier daemon.
+      this.#size = await this.#store.follow(next, status.val['durable'] ?? 0n, status.digest);
+      this.#growExport();
       this.#old = { ref: this.#log, slot: this.#slot };
       this.#log = next;
       this.#slot = slot;
@@ -235,13 +311,34 @@ export class Primary {
     await this.progress();
   }
 
+  /** Give the logger its next log, unless an earlier daemon has done so already. */
+  async #beginRotation(next: LogRef, slot: number): Promise<void> {
+    const { bricks } = this.#ctx;
+    const name = this.#brick(next);
+    const left = bricks.find(name);
+    if (!left?.ledOn) {
+      await bricks.remove(name);
+      if (!this.#store.get(next)) await fs.rm(this.#store.path(next), { force: true });
+      await this.#createLog(next);
+    }
+    try {
+      bricks.connect(this.logger, slot, name);
+      bricks.set(this.logger, 'logger.rotate', {
+        ident: this.#ident(next, undefined),
+        value: BigInt(slot),
+      });
+    } catch (error) {
+      if (!left?.ledOn || !refusedAs(error, 'not-now', 'bad-value')) throw error;
+    }
+  }
+
   /**
    * Take the device away and drain the logger. Throws EngineError `open` while
    * the device is in use; then everything stays as it is.
    */
   async close(): Promise<BrickStatus> {
-    await this.#ctx.bricks.power(this.nbd, false);
-    await this.#ctx.bricks.remove(this.nbd);
+    await this.#ctx.bricks.power(this.#names.device, false);
+    await this.#ctx.bricks.remove(this.#names.device);
     const last = await this.#ctx.bricks.power(this.logger, false);
     await this.progress();
     await this.#tearDown();
@@ -260,8 +357,17 @@ export class Primary {
   }
 
   async #tearDown(): Promise<void> {
-    for (const name of [this.nbd, this.logger]) await this.#ctx.bricks.remove(name);
-    for (const brick of this.#ctx.bricks.list(`${this.#resource}/log-`))
-      await this.#ctx.bricks.remove(brick.name);
+    const { device, logger, logs } = this.#names;
+    for (const name of [device, logger]) await this.#ctx.bricks.remove(name);
+    for (const brick of this.#ctx.bricks.list(logs)) await this.#ctx.bricks.remove(brick.name);
   }
 }
+
+/** Whose device it is; without a name of its own it has that of the resource. */
+function placeOf(ctx: Context, resource: string): Place {
+  const name = ctx.tree.snapshot().value(keys.device(resource, ctx.host));
+  return { dir: ctx.dir, resource, device: name === undefined || name === NONE ? resource : name };
+}
+
+const refusedAs = (error: unknown, ...reasons: readonly string[]): boolean =>
+  error instanceof EngineError && reasons.includes(error.reason);

@@ -10,14 +10,16 @@
  */
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickStatus } from '../engine/types.js';
-import { logName, sameLog, type LogRef, type Point } from '../strategy/history.js';
+import { sameLog, type LogRef, type Point } from '../strategy/history.js';
 import type { ApplyGoal } from '../strategy/resource.js';
 import type { Context } from './context.js';
+import type { BrickNames } from './names.js';
+import type { Stand } from './inherit.js';
 import type { LogStore } from './logstore.js';
 
 export class Replay {
   readonly #ctx: Context;
-  readonly #resource: string;
+  readonly #names: BrickNames;
   readonly #store: LogStore;
   #log: LogRef | undefined;
   #end = 0n;
@@ -26,12 +28,8 @@ export class Replay {
 
   constructor(ctx: Context, resource: string, store: LogStore) {
     this.#ctx = ctx;
-    this.#resource = resource;
+    this.#names = ctx.names.of(resource);
     this.#store = store;
-  }
-
-  get #name(): string {
-    return `${this.#resource}/replay`;
   }
 
   get running(): boolean {
@@ -40,7 +38,7 @@ export class Replay {
 
   /** State of the brick, if a log is being replayed. */
   status(): BrickStatus | undefined {
-    return this.#log && this.#ctx.bricks.find(this.#name);
+    return this.#log && this.#ctx.bricks.find(this.#names.replay);
   }
 
   /** The flushed position, once the brick has one; with the digest there. */
@@ -62,30 +60,30 @@ export class Replay {
   extend(log: LogRef, end: bigint): void {
     if (!this.#steady || !this.#log || !sameLog(this.#log, log) || end <= this.#end) return;
     this.#end = end;
-    this.#ctx.bricks.set(this.#name, 'replay.end', { value: end });
+    this.#ctx.bricks.set(this.#names.replay, 'replay.end', { value: end });
   }
 
   async #start(goal: ApplyGoal, from: bigint): Promise<void> {
     const { bricks } = this.#ctx;
     const log = this.#store.get(goal.log);
     if (!log || (from >= goal.end && from > 0n)) return;
-    const file = `${this.#resource}/${logName(goal.log)}`;
+    const file = this.#names.log(goal.log.number);
+    this.#log = goal.log;
+    this.#end = goal.end;
     try {
       bricks.create('file', file, {
         'file.path': { text: this.#store.path(goal.log) },
         'file.flags': { value: FILE_FLAGS.rdonly },
       });
       await bricks.power(file, true);
-      bricks.create('replay', this.#name, {
+      bricks.create('replay', this.#names.replay, {
         'replay.ident': { ident: log.ident },
         'replay.start': { value: from },
         'replay.end': { value: goal.end },
       });
-      bricks.connect(this.#name, 0, `${this.#resource}/data`);
-      bricks.connect(this.#name, 1, file);
-      this.#log = goal.log;
-      this.#end = goal.end;
-      await bricks.power(this.#name, true);
+      bricks.connect(this.#names.replay, 0, this.#names.data);
+      bricks.connect(this.#names.replay, 1, file);
+      await bricks.power(this.#names.replay, true);
       this.#steady = true;
     } catch (error) {
       await this.stop();
@@ -93,15 +91,28 @@ export class Replay {
     }
   }
 
+  /**
+   * Stop a replay that an earlier daemon has left. Returns where it stood, if it stood
+   * anywhere; who wrote the log is for the caller to find out.
+   */
+  async inherit(): Promise<Stand | undefined> {
+    const left = this.#ctx.bricks.find(this.#names.replay);
+    if (!left) return undefined;
+    const last = left.ledOff && !left.button ? left : await this.#ctx.bricks.power(left.name, false);
+    await this.#ctx.bricks.remove(left.name);
+    const { number = 0n, ckpt = 0n } = last.val;
+    return ckpt > 0n ? { number, pos: ckpt, digest: known(last.digest2) } : undefined;
+  }
+
   /** Stop at a flushed position and take the bricks away. Returns that position. */
   async stop(): Promise<Point | undefined> {
     const { bricks } = this.#ctx;
     this.#steady = false;
-    const status = bricks.find(this.#name);
-    if (status && (status.button || !status.ledOff)) await bricks.power(this.#name, false);
+    const status = bricks.find(this.#names.replay);
+    if (status && (status.button || !status.ledOff)) await bricks.power(this.#names.replay, false);
     const last = this.applied();
-    await bricks.remove(this.#name);
-    if (this.#log) await bricks.remove(`${this.#resource}/${logName(this.#log)}`);
+    await bricks.remove(this.#names.replay);
+    if (this.#log) await bricks.remove(this.#names.log(this.#log.number));
     this.#log = undefined;
     this.#end = 0n;
     return last;

@@ -5,7 +5,8 @@
  * `trigger` may be called any time by anything that changed; steps run one after
  * the other and always start from a fresh look, so a missed or doubled trigger
  * does no harm and a restart is the same as any other step. A step that fails is
- * reported in the tree and tried again with growing pauses.
+ * reported in the tree and tried again with growing pauses. Bricks left by an earlier
+ * daemon are adopted or taken down before the first decision.
  */
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
@@ -13,7 +14,7 @@ import { EngineError } from '../engine/errors.js';
 import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent } from '../engine/types.js';
-import { asMarsError, MarsError, type ReasonCode } from '../errors.js';
+import { MarsError } from '../errors.js';
 import { historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
 import { answerKey, mayInvalidate, pending } from '../strategy/requests.js';
 import { decide, stepBack, touchedBy, type Goal, type ResourceView } from '../strategy/resource.js';
@@ -21,11 +22,16 @@ import { deletableLogs } from '../strategy/retention.js';
 import { formatPosition, keys, parseCount, parsePosition, type Request } from '../tree/catalogue.js';
 import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
+import type { DiskPlace } from '../transfer/disk.js';
+import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
 import { decisiveFacts, movingFacts, type Picture } from './facts.js';
 import { Fetch } from './fetch.js';
+import { clear, newer, type Stand } from './inherit.js';
 import { LogStore, type Ids } from './logstore.js';
+import type { BrickNames } from './names.js';
 import { Primary } from './primary.js';
+import { reasonOf } from './reasons.js';
 import { Replay } from './replay.js';
 import { Sync } from './sync.js';
 
@@ -44,6 +50,7 @@ export class Resource {
   readonly looked: Promise<void>;
   #hasLooked: () => void = () => undefined;
   readonly #ctx: Context;
+  readonly #names: BrickNames;
   readonly #replay: Replay;
   readonly #fetch: Fetch;
   readonly #sync: Sync;
@@ -53,11 +60,15 @@ export class Resource {
   /** see ResourceView.touched */
   #touched: readonly Point[] | undefined;
   #loaded = false;
+  /** a device of an earlier daemon runs that we can neither adopt nor take down */
+  #stranger = false;
+  /** the data disk is a block device */
+  #blockDevice = false;
   #attached = false;
   #wanted = false;
   #running: Promise<void> | undefined;
   #stopped = false;
-  #failures = 0;
+  readonly #pauses = new Backoff(RETRY_MS, RETRY_MAX_MS);
   #problem: string | undefined;
   #diskError = 0;
   #rotateWanted = false;
@@ -70,6 +81,7 @@ export class Resource {
 
   constructor(ctx: Context, name: string) {
     this.#ctx = ctx;
+    this.#names = ctx.names.of(name);
     this.name = name;
     this.looked = new Promise((resolve) => (this.#hasLooked = resolve));
     const trigger = (): void => this.trigger();
@@ -124,12 +136,18 @@ export class Resource {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#running;
+    // The next daemon goes on with it, and with a rotation that is under way.
+    if (this.#primary && this.#ctx.home.outlives) return this.#tellLast();
     // A rotation takes a moment, or on a full log disk as long as that is full.
     const late = new Promise<void>((resolve) => void this.#ctx.timers.set(STOP_MS, resolve));
     if (this.#rotation) await Promise.race([this.#rotation, late]);
     await this.#detach().catch((error: unknown) => this.#report(error));
     // A device that is still open goes away with this process, as a disk with a volatile cache would.
     await this.#primary?.drain(this.#ctx.timers);
+    this.#tellLast();
+  }
+
+  #tellLast(): void {
     this.#publish();
     this.#ctx.publisher.flush();
   }
@@ -139,12 +157,11 @@ export class Resource {
       this.#wanted = false;
       try {
         await this.#step();
-        this.#failures = 0;
+        this.#pauses.reset();
         this.#problem = undefined;
       } catch (error) {
         this.#report(error);
-        const pause = Math.min(RETRY_MS * 2 ** this.#failures++, RETRY_MAX_MS);
-        this.#ctx.timers.set(pause, () => this.trigger());
+        this.#ctx.timers.set(this.#pauses.failed(), () => this.trigger());
       }
       try {
         this.#publish();
@@ -177,7 +194,8 @@ export class Resource {
 
   async #load(): Promise<void> {
     if (this.#loaded) return;
-    await this.store.load(this.#ids());
+    const replayed = await this.#takeOver();
+    if (!this.#primary) await this.store.load(this.#ids());
     const { host, tree } = this.#ctx;
     const snap = tree.snapshot();
     const at = parsePosition(snap.value(keys.replay(this.name, host)) ?? '');
@@ -186,8 +204,41 @@ export class Resource {
       const digest = link && sameLog(link, at) && link.pos === at.pos ? link.digest : '';
       this.#applied = { number: at.number, origin: at.origin, pos: at.pos, digest };
     }
+    if (this.#primary) this.#applied = undefined;
+    else if (replayed) this.#applied = newer(replayed, this.#applied, this.store.list());
     this.#touched = touchedBy(this.store.list(), this.#position());
     this.#loaded = true;
+  }
+
+  /**
+   * Bricks of an earlier daemon: a device that runs goes on as ours, everything else is taken
+   * down. Returns where a replay stood.
+   */
+  async #takeOver(): Promise<Stand | undefined> {
+    const { bricks, host } = this.#ctx;
+    this.#stranger = bricks.list(this.#names.all).length > 0;
+    if (!this.#stranger) return undefined;
+    try {
+      this.#primary = await Primary.adopt(this.#ctx, this.name, this.store, this.#ids());
+    } catch (error) {
+      // Whoever wants it down may have it down, whatever it is.
+      const wished = this.#value(keys.todo(this.name, host, 'attach')) === '1';
+      if (wished && this.#value(keys.data(this.name, host)) !== undefined) throw error;
+    }
+    const replayed = this.#primary
+      ? this.#goOn(this.#primary)
+      : await clear(this.#ctx.bricks, this.#names, this.#replay);
+    this.#stranger = false;
+    return replayed;
+  }
+
+  /** With a device that was adopted. */
+  #goOn(primary: Primary): undefined {
+    this.#attached = true;
+    this.#blockDevice = this.#ctx.bricks.find(this.#names.data)?.type === 'bdev';
+    this.#ctx.log(`${this.name}: still primary, writing log ${primary.log.number}`);
+    if (primary.halfRotated) this.#rotate(primary);
+    else this.#rotateWanted = primary.mayGrow;
   }
 
   /** What may have touched the disk before the start, until it is applied again. */
@@ -270,12 +321,13 @@ export class Resource {
 
   async #attach(): Promise<void> {
     if (this.#attached) return;
-    const { bricks, host } = this.#ctx;
+    const { bricks, home, host } = this.#ctx;
     const device = this.#value(keys.data(this.name, host));
     const size = parseCount(this.#value(keys.size(this.name)));
     if (device === undefined || size === undefined) return;
-    const name = `${this.name}/data`;
-    bricks.create('file', name, {
+    const name = this.#names.data;
+    this.#blockDevice = await isBlockDevice(device);
+    bricks.create(home.dataType(this.#blockDevice), name, {
       'file.path': { text: device },
       'file.flags': { value: FILE_FLAGS.excl },
       'file.size': { value: size },
@@ -297,7 +349,7 @@ export class Resource {
     await this.#fetch.stop();
     await this.#sync.stop();
     await this.#stopReplay();
-    await this.#ctx.bricks.remove(`${this.name}/data`);
+    await this.#ctx.bricks.remove(this.#names.data);
     this.#attached = false;
   }
 
@@ -357,8 +409,7 @@ export class Resource {
       ...ids,
       prev: goal.fetch && this.#expectedPrev(goal.fetch.log.number),
     });
-    const device = this.#value(keys.data(this.name, this.#ctx.host)) ?? '';
-    await this.#sync.run(goal.sync, device, ids.resource);
+    await this.#sync.run(goal.sync, this.#disk(), ids.resource);
     await this.#deleteLogs();
   }
 
@@ -467,12 +518,17 @@ export class Resource {
     });
   }
 
+  /** The data disk, for who uses it beside the engine. */
+  #disk(): DiskPlace {
+    const path = this.#value(keys.data(this.name, this.#ctx.host)) ?? '';
+    return { path, direct: this.#ctx.home.bypassCache(this.#blockDevice) };
+  }
+
   /** What a member that syncs from us needs; undefined while we are not primary. */
   syncSource(): SyncSource | undefined {
     const primary = this.#primary;
-    const device = this.#value(keys.data(this.name, this.#ctx.host));
     const size = parseCount(this.#value(keys.size(this.name)));
-    if (!primary || device === undefined || size === undefined) return undefined;
+    if (!primary || size === undefined) return undefined;
     const at = (number: string, pos: string): { number: bigint; text: string } => {
       const val = primary.status()?.val ?? {};
       const n = val[number] ?? primary.log.number;
@@ -482,7 +538,7 @@ export class Resource {
       };
     };
     return {
-      path: device,
+      disk: this.#disk(),
       size,
       pin: () => {
         const start = at('ckptNumber', 'ckpt');
@@ -565,9 +621,9 @@ export class Resource {
   #resizeData(): void {
     const { bricks } = this.#ctx;
     const size = parseCount(this.#value(keys.size(this.name)));
-    const have = bricks.find(`${this.name}/data`)?.val['size'];
+    const have = bricks.find(this.#names.data)?.val['size'];
     if (!this.#attached || size === undefined || have === undefined || have >= size) return;
-    bricks.set(`${this.name}/data`, 'file.size', { value: size });
+    bricks.set(this.#names.data, 'file.size', { value: size });
     this.#rotateWanted = this.#primary !== undefined;
   }
 
@@ -592,6 +648,8 @@ export class Resource {
 
   #publish(): void {
     const { publisher, tree, host } = this.#ctx;
+    // Of a device that runs without us the last word of the earlier daemon is nearer to the truth.
+    if (this.#stranger) return this.#tellTrouble();
     if (!tree.snapshot().value(keys.data(this.name, host))) {
       publisher.drop(keys.resource(this.name));
       return;
@@ -599,6 +657,14 @@ export class Resource {
     const picture = this.#picture();
     publisher.put(movingFacts(picture));
     publisher.now(decisiveFacts(picture));
+  }
+
+  #tellTrouble(): void {
+    const { publisher, tree, host, engine } = this.#ctx;
+    const key = keys.msg(this.name, host, 'error');
+    const text = this.#problem ?? 'foreign-bricks';
+    if (tree.snapshot().value(key)?.endsWith(` ${text}`)) return;
+    publisher.now({ [key]: `${engine.lamport().lamport} ${text}` });
   }
 
   #picture(): Picture {
@@ -611,7 +677,12 @@ export class Resource {
       replaying: this.#replay.running,
       copying: this.#fetch.active,
       syncing: this.#sync.active,
-      primary: primary && { log: primary.log, size: primary.size, openCount: primary.openCount() },
+      primary: primary && {
+        log: primary.log,
+        path: primary.path,
+        size: primary.size,
+        openCount: primary.openCount(),
+      },
       logger: primary?.status(),
       replay: this.#replay.status(),
       logs: this.store.list(),
@@ -632,18 +703,5 @@ function followed(view: ResourceView, goal: Goal): { log: LogRef; snap: Snapshot
   return here?.end === end ? { log, snap: view.snap } : undefined;
 }
 
-/** Words of the engine that have a better known word in the catalogue. */
-const ENGINE_REASONS: Readonly<Record<string, ReasonCode>> = {
-  'in-use': 'device-busy',
-  'too-small': 'device-too-small',
-  'no-path': 'device-missing',
-  denied: 'device-unusable',
-  open: 'device-open',
-  'bad-log': 'bad-log',
-  'no-space': 'log-space-full',
-};
-
-function reasonOf(error: unknown): string {
-  if (error instanceof EngineError) return ENGINE_REASONS[error.reason] ?? 'engine';
-  return asMarsError(error).code;
-}
+const isBlockDevice = async (device: string): Promise<boolean> =>
+  (await fs.stat(device).catch(() => undefined))?.isBlockDevice() ?? false;

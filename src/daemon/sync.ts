@@ -9,6 +9,8 @@ import { MarsError, asMarsError } from '../errors.js';
 import type { SyncGoal } from '../strategy/resource.js';
 import { formatPosition, keys, parsePosition } from '../tree/catalogue.js';
 import { runSync } from '../transfer/synctarget.js';
+import type { DiskPlace } from '../transfer/disk.js';
+import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
 
 /** First and longest pause after a failed attempt, ms. */
@@ -23,7 +25,7 @@ export class Sync {
   #abort: AbortController | undefined;
   #source: string | undefined;
   #done: Promise<void> = Promise.resolve();
-  #failures = 0;
+  readonly #pauses = new Backoff(RETRY_MS, RETRY_MAX_MS);
   #resting = false;
   /** why the last attempt ended; undefined while it goes well */
   problem: string | undefined;
@@ -46,13 +48,13 @@ export class Sync {
   }
 
   /** Start or keep the sync; without a goal, end it. */
-  async run(goal: SyncGoal | undefined, path: string, uuid: string): Promise<void> {
+  async run(goal: SyncGoal | undefined, disk: DiskPlace, uuid: string): Promise<void> {
     // Another primary: what the old one reads from its disk now is not what its log says.
     if (!goal || (this.#abort && goal.source !== this.#source)) await this.stop();
     if (!goal || this.#abort || this.#resting) return;
     this.#source = goal.source;
     this.#abort = new AbortController();
-    this.#done = this.#sync(goal, path, uuid, this.#abort.signal);
+    this.#done = this.#sync(goal, disk, uuid, this.#abort.signal);
   }
 
   async stop(): Promise<void> {
@@ -60,7 +62,7 @@ export class Sync {
     await this.#done;
   }
 
-  async #sync(goal: SyncGoal, path: string, uuid: string, signal: AbortSignal): Promise<void> {
+  async #sync(goal: SyncGoal, disk: DiskPlace, uuid: string, signal: AbortSignal): Promise<void> {
     const { tree, host, cluster } = this.#ctx;
     const done = keys.syncstatus(this.#resource, host);
     try {
@@ -69,7 +71,7 @@ export class Sync {
       if (signal.aborted) stream.destroy();
       this.#changed();
       await runSync(stream, {
-        path,
+        disk,
         size: goal.size,
         from: goal.from,
         onStart: async (position) => {
@@ -79,7 +81,7 @@ export class Sync {
         onProgress: (at) => {
           // The last step is published together with syncpos, by onEnd.
           if (at < goal.size) tree.write({ [done]: at.toString() });
-          this.#failures = 0;
+          this.#pauses.reset();
           this.problem = undefined;
         },
         onEnd: (position) => {
@@ -107,7 +109,7 @@ export class Sync {
     this.problem = error.code;
     this.#ctx.log(`${this.#resource}: sync failed: ${error.message}`);
     this.#resting = true;
-    this.#ctx.timers.set(Math.min(RETRY_MS * 2 ** this.#failures++, RETRY_MAX_MS), () => {
+    this.#ctx.timers.set(this.#pauses.failed(), () => {
       this.#resting = false;
       this.#changed();
     });

@@ -12,8 +12,11 @@ import { engineBinding, sysBinding, type EngineBinding } from './bindings.js';
 import { EngineError } from './errors.js';
 import { EventFan } from './events.js';
 import { PARAMS, REASON_TEXTS, REASON_WORDS, reasonWord, type Verb } from './keys.js';
+import { flock } from './linktime.js';
 import {
+  ABI_VERSION,
   checkLayout,
+  decodeAbi,
   decodeEvent,
   decodeLamport,
   decodeReason,
@@ -94,11 +97,11 @@ abstract class ControlledEngine implements Engine {
     return status;
   }
 
-  list(): BrickStatus[] {
+  list(prefix = ''): BrickStatus[] {
     const all: BrickStatus[] = [];
-    for (let name = ''; ; ) {
+    for (let name = prefix; ; ) {
       const status = decodeStatus(this.#call('list', encodeStatus('list', name), name));
-      if (!status) return all;
+      if (!status?.name.startsWith(prefix)) return all;
       all.push(status);
       name = status.name;
     }
@@ -129,8 +132,10 @@ abstract class ControlledEngine implements Engine {
 
   #call(verb: Verb, struct: Buffer, about: string): Buffer {
     const rc = this.control(struct);
-    if (rc < 0) throw refusal(verb, -rc, reasonWord(decodeReason(struct)), about);
-    return struct;
+    if (rc >= 0) return struct;
+    const reason = reasonWord(decodeReason(struct));
+    if (reason === 'bad-version') throw mismatch('ABI', decodeAbi(struct), ABI_VERSION);
+    throw refusal(verb, -rc, reason, about);
   }
 }
 
@@ -144,6 +149,17 @@ function refusal(verb: Verb, errno: number, reason: string, about: string): Engi
     errno,
     reason,
     syscall: verb,
+  });
+}
+
+/** Newest log format this program can read. */
+const LOG_FORMAT = 1;
+
+function mismatch(what: string, theirs: number, ours: number): EngineError {
+  const age = theirs < ours ? 'OLD' : 'NEW';
+  return new EngineError({
+    message: `the engine speaks ${what} version ${theirs}, this program ${ours}`,
+    code: `ENGINE_TOO_${age}`,
   });
 }
 
@@ -218,20 +234,41 @@ export class EmbeddedEngine extends ControlledEngine {
 /** Where mars.ko takes control. */
 export const CONTROL_DEVICE = '/dev/mars-control';
 
-/** mars.ko, through its control device. */
+/**
+ * mars.ko, through its control device.
+ *
+ * Whatever it is told goes on when this process ends. News are taken by whoever
+ * asks first, so only one process may follow events: see {@link claim}.
+ */
 export class KernelEngine extends ControlledEngine {
   readonly kind = 'kernel';
   readonly #fd: number;
   #stop: (() => void) | undefined;
+  #pause: NodeJS.Timeout | undefined;
 
-  /** Throws the error of open(2), e.g. ENOENT when the module is not loaded. */
+  /**
+   * Throws the error of open(2), e.g. ENOENT when the module is not loaded, and EngineError
+   * ENGINE_TOO_OLD or ENGINE_TOO_NEW when module and program do not fit.
+   */
   constructor(path: string = CONTROL_DEVICE) {
     super();
     this.#fd = openSync(path, 'r+');
+    try {
+      if (this.logFormat !== LOG_FORMAT) throw mismatch('log format', this.logFormat, LOG_FORMAT);
+    } catch (error) {
+      closeSync(this.#fd);
+      throw error;
+    }
+  }
+
+  /** Take the engine for this process until it ends; false when another process has it. */
+  claim(): boolean {
+    return flock(this.#fd, 'exclusive');
   }
 
   /** Give the device back; bricks go on. */
   close(): void {
+    clearTimeout(this.#pause);
     this.#stop?.();
     this.finish();
     closeSync(this.#fd);
@@ -242,6 +279,18 @@ export class KernelEngine extends ControlledEngine {
   }
 
   protected watch(): void {
-    this.#stop ??= sysBinding().pollFd(this.#fd, () => this.drain());
+    if (this.#stop || this.#pause) return;
+    this.#stop = sysBinding().pollFd(this.#fd, () => this.#wake());
+  }
+
+  /** Drain at once, then look away for a while: news pile up in the kernel and come together. */
+  #wake(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.watch();
+    }, PAUSE_MS).unref();
+    this.drain();
   }
 }

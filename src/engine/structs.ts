@@ -15,7 +15,8 @@ import { nameCounters } from './counters.js';
 import type { BrickEvent, BrickStatus, LogIdent } from './types.js';
 
 const LITTLE = endianness() === 'LE';
-const ABI_VERSION = 1;
+/** of kernel/uapi/mars.h, as this program knows it */
+export const ABI_VERSION = 1;
 const NAME_MAX = 128;
 const TYPE_MAX = 16;
 const HOST_MAX = 64;
@@ -112,6 +113,9 @@ class Bytes {
   u8(at: number): number {
     return this.bytes.readUInt8(at);
   }
+  u16(at: number): number {
+    return LITTLE ? this.bytes.readUInt16LE(at) : this.bytes.readUInt16BE(at);
+  }
   u32(at: number): number {
     return LITTLE ? this.bytes.readUInt32LE(at) : this.bytes.readUInt32BE(at);
   }
@@ -166,6 +170,12 @@ function request(verb: Verb, size: number): Bytes {
 /** enum mars_reason left by the call. */
 export function decodeReason(bytes: Buffer): number {
   return new Bytes(bytes).u32(AT['mars_ctl_hdr.reason']);
+}
+
+/** ABI version the engine itself speaks; it stands in the answer to a call of another version. */
+export function decodeAbi(bytes: Buffer): number {
+  const b = new Bytes(bytes);
+  return b.u16(AT['mars_ctl_hdr.version']);
 }
 
 export function encodeVersion(): Buffer {

@@ -9,7 +9,16 @@
 
 /** Brick types the engine can make. */
 export type BrickType =
-  'file' | 'bdev' | 'mem' | 'logger' | 'replay' | 'nbd' | 'if' | 'limit' | 'check' | 'align';
+  | 'file'
+  | 'bdev'
+  | 'mem'
+  | 'logger'
+  | 'replay'
+  | 'nbd'
+  | 'if'
+  | 'limit'
+  | 'check'
+  | 'align';
 
 /** Named states of a brick; `ok` is healthy. */
 export type BrickState =
@@ -94,7 +103,8 @@ export interface Engine {
   /** `key` is a word of keys.ts, e.g. `file.path`, `logger.ident`. */
   set(name: string, key: string, value: SetValue): void;
   status(name: string): BrickStatus;
-  list(): BrickStatus[];
+  /** Bricks whose names begin with `prefix`, but are longer, in order. */
+  list(prefix?: string): BrickStatus[];
   /** Read both clocks; with `advance` first move the Lamport clock past it. */
   lamport(advance?: bigint): ClockReading;
   /** Changes as they happen, coalesced per brick; ends when `signal` aborts. */

@@ -7,15 +7,15 @@
  * from `start` (the checkpoint before the first read) to `end` (the log's end
  * after the last read) and is then equal to a past state.
  */
-import { promises as fs } from 'node:fs';
 import type { FrameStream } from '../cluster/types.js';
 import { asMarsError, MarsError } from '../errors.js';
+import { openDisk, type DiskPlace } from './disk.js';
 import { isZero, leafDigest, leavesOf } from './leaves.js';
 import { DIGEST_SIZE, SyncQuestion } from './messages.js';
 
 /** What the source knows of the resource while it runs as primary. */
 export interface SyncSource {
-  readonly path: string;
+  readonly disk: DiskPlace;
   readonly size: bigint;
   /** text of the published checkpoint; logs from it on stay until `release` */
   pin(): { readonly position: string; release(): void };
@@ -27,7 +27,7 @@ export interface SyncSource {
 
 /** Serve one sync until the other side has finished or gone. */
 export async function serveSync(stream: FrameStream, source: SyncSource): Promise<void> {
-  const file = await fs.open(source.path, 'r');
+  const disk = await openDisk(source.disk, false);
   const pin = source.pin();
   let answering = Promise.resolve();
   try {
@@ -45,7 +45,7 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
       if (question.at + BigInt(question.len) > source.size)
         throw new MarsError('bad-message', { found: `a range beyond the end at ${question.at}` });
       // The next range is read while one is on its way.
-      const mine = readFully(file, question.at, question.len);
+      const mine = disk.read(question.at, question.len);
       const before = answering;
       answering = Promise.all([mine, before]).then(([bytes]) => {
         source.check();
@@ -61,7 +61,7 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
   } finally {
     pin.release();
     await answering.catch(() => undefined);
-    await file.close();
+    await disk.close();
   }
 }
 
@@ -94,16 +94,4 @@ async function answer(stream: FrameStream, at: bigint, mine: Buffer, theirs: Uin
 function sameLeaf(bytes: Buffer, digest: Uint8Array): boolean {
   if (digest.every((b) => b === 0)) return isZero(bytes);
   return leafDigest(bytes).equals(digest);
-}
-
-/** Read exactly `len` bytes; a file that ends early reads as zeros. */
-export async function readFully(file: fs.FileHandle, at: bigint, len: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(len);
-  let got = 0;
-  while (got < len) {
-    const { bytesRead } = await file.read(buffer, got, len - got, Number(at) + got);
-    if (bytesRead === 0) break;
-    got += bytesRead;
-  }
-  return buffer.fill(0, got);
 }

@@ -6,12 +6,11 @@
  * latency. Progress is reported only behind data that is flushed, as a prefix:
  * a sync that was cut off resumes there. Replay must not run meanwhile.
  */
-import { promises as fs } from 'node:fs';
 import type { FrameStream } from '../cluster/types.js';
 import { MarsError } from '../errors.js';
+import { openDisk, type Disk, type DiskPlace } from './disk.js';
 import { leavesOf, rangeDigests } from './leaves.js';
 import { RANGE, SyncAnswer } from './messages.js';
-import { readFully } from './syncsource.js';
 
 /** Ranges under way. */
 const WINDOW = 16;
@@ -20,7 +19,7 @@ const REPORT = 64 << 20;
 
 /** What the target does with the news. */
 export interface SyncTarget {
-  readonly path: string;
+  readonly disk: DiskPlace;
   readonly size: bigint;
   readonly from: bigint;
   /** the position replay has to start from; called before anything is written */
@@ -33,7 +32,7 @@ export interface SyncTarget {
 
 /** Run one sync to its end. Throws MarsError when the other side refuses or breaks off. */
 export async function runSync(stream: FrameStream, target: SyncTarget): Promise<void> {
-  const file = await fs.open(target.path, 'r+');
+  const disk = await openDisk(target.disk, true);
   try {
     const answers = stream[Symbol.asyncIterator]();
     const start = await next(answers);
@@ -41,8 +40,8 @@ export async function runSync(stream: FrameStream, target: SyncTarget): Promise<
     if (start.message.size > target.size)
       throw new MarsError('device-too-small', { found: `${target.size} bytes` });
     await target.onStart(start.message.position);
-    await compareAll(stream, answers, file, target);
-    await file.datasync();
+    await compareAll(stream, answers, disk, target);
+    await disk.datasync();
     target.onProgress(target.size);
     await stream.send({ t: 'finish' });
     const end = await next(answers);
@@ -50,7 +49,7 @@ export async function runSync(stream: FrameStream, target: SyncTarget): Promise<
     target.onEnd(end.message.position);
   } finally {
     stream.destroy();
-    await file.close();
+    await disk.close();
   }
 }
 
@@ -59,7 +58,7 @@ type Answers = AsyncIterator<{ head: unknown; body: Uint8Array }>;
 async function compareAll(
   stream: FrameStream,
   answers: Answers,
-  file: fs.FileHandle,
+  disk: Disk,
   target: SyncTarget,
 ): Promise<void> {
   let asked = target.from;
@@ -69,7 +68,7 @@ async function compareAll(
     const len = target.size - asked < BigInt(RANGE) ? Number(target.size - asked) : RANGE;
     const at = asked;
     asked += BigInt(len);
-    await stream.send({ t: 'range', at: at.toString(), len }, rangeDigests(await readFully(file, at, len)));
+    await stream.send({ t: 'range', at: at.toString(), len }, rangeDigests(await disk.read(at, len)));
   };
   for (let i = 0; i < WINDOW && asked < target.size; i++) await ask();
   while (done < target.size) {
@@ -78,10 +77,10 @@ async function compareAll(
     if (message.at !== done)
       throw new MarsError('bad-message', { found: `range at ${message.at}, expected ${done}` });
     // Writing one range and reading another do not touch.
-    await Promise.all([apply(file, message, body), asked < target.size ? ask() : undefined]);
+    await Promise.all([apply(disk, message, body), asked < target.size ? ask() : undefined]);
     done += BigInt(message.len);
     if (done - reported >= BigInt(REPORT)) {
-      await file.datasync();
+      await disk.datasync();
       target.onProgress(done);
       reported = done;
     }
@@ -89,7 +88,7 @@ async function compareAll(
 }
 
 async function apply(
-  file: fs.FileHandle,
+  disk: Disk,
   range: { at: bigint; len: number; differ: number; zero: number },
   body: Uint8Array,
 ): Promise<void> {
@@ -98,7 +97,7 @@ async function apply(
   const writeRun = async (): Promise<void> => {
     const { at, from } = run ?? { at: 0, from: used };
     run = undefined;
-    await writeFully(file, body.subarray(from, used), at);
+    if (from < used) await disk.write(body.subarray(from, used), at);
   };
   for (const [i, leaf] of leavesOf(range.len).entries()) {
     const at = Number(range.at) + leaf.at;
@@ -106,7 +105,7 @@ async function apply(
     const zero = differs && (range.zero & (1 << i)) !== 0;
     if (!differs || zero) {
       await writeRun();
-      if (zero) await writeFully(file, Buffer.alloc(leaf.len), at);
+      if (zero) await disk.write(Buffer.alloc(leaf.len), at);
       continue;
     }
     if (used + leaf.len > body.length)
@@ -116,11 +115,6 @@ async function apply(
   }
   if (used !== body.length) throw new MarsError('bad-message', { found: 'sync data of the wrong length' });
   await writeRun();
-}
-
-async function writeFully(file: fs.FileHandle, bytes: Uint8Array, at: number): Promise<void> {
-  let put = 0;
-  while (put < bytes.length) put += (await file.write(bytes, put, bytes.length - put, at + put)).bytesWritten;
 }
 
 async function next(

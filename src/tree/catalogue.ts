@@ -324,6 +324,7 @@ const GRAMMAR: readonly (readonly [dir: RegExp, leaf: RegExp, fits: Grammar])[] 
   [/^resource-[^/]+\/actual-[^/]+$/, /^(?:is-[a-z]+|if-on)$/, bit],
   [/^resource-[^/]+\/actual-[^/]+$/, /^(?:open-count|device-size|disk-error|lamport)$/, count],
   [/^resource-[^/]+\/actual-[^/]+$/, /^fetch-pos$/, position],
+  [/^resource-[^/]+\/actual-[^/]+$/, /^device-path$/, absolutePath],
   [/^local$/, /^(?:address-.+|listen)$/, (v) => parseAddress(v) !== undefined],
   [/^local$/, /^(?:synced-.+|horizon)$/, count],
 ];

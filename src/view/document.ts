@@ -14,6 +14,7 @@ import {
   designated,
   deviceSize,
   dirty,
+  engineOf,
   fact,
   is,
   isConsistent,
@@ -49,6 +50,8 @@ export interface PeerStatus {
   readonly host: string;
   readonly address: string;
   readonly self: boolean;
+  /** `kernel` or `embedded`; null when it is not known */
+  readonly engine: string | null;
   readonly connected: boolean;
   readonly reason: string | null;
   /** seconds since the reachability changed */
@@ -71,6 +74,8 @@ export interface ReplicaStatus {
   readonly age: number | null;
   readonly disk: string;
   readonly device: string;
+  /** where an application finds the device; null where there is none */
+  readonly devicePath: string | null;
   readonly diskPresent: boolean;
   readonly diskSize: number;
   readonly diskstate: string;
@@ -153,6 +158,7 @@ function peerStatus(snap: Snapshot, local: Local, host: string, now: bigint): Pe
     host,
     address: snap.value(keys.ip(host)) ?? '',
     self,
+    engine: engineOf(snap, host) ?? null,
     connected,
     reason: connected ? null : self || !local.daemon ? 'no-daemon' : (state.reason ?? 'peer-unreachable'),
     seconds: seconds(state.since, now),
@@ -181,6 +187,7 @@ function replicaStatus(s: Scope, local: Local, now: bigint): ReplicaStatus {
     age: peer.connected ? null : peer.seconds,
     disk: s.snap.value(keys.data(s.resource, s.host)) ?? '',
     device: s.snap.value(keys.device(s.resource, s.host)) ?? '',
+    devicePath: fact(s, 'device-path') ?? null,
     diskPresent: diskPresent(s, local),
     diskSize: Number(actsize(s)),
     diskstate: diskstate(s, local),

@@ -85,6 +85,12 @@ export const is = (s: Scope, what: Flag): boolean => fact(s, what) === '1';
 export const openCount = (s: Scope): bigint => count(fact(s, 'open-count'));
 /** Bytes of the device as it is exported; 0 where there is none. */
 export const deviceSize = (s: Scope): bigint => count(fact(s, 'device-size'));
+/** Where an application finds the device, while it is there; else its name. */
+export const devicePath = (s: Scope): string | undefined =>
+  fact(s, 'device-path') ?? s.snap.value(keys.device(s.resource, s.host));
+/** Which engine a host drives: `kernel`, `embedded`, or undefined when it has never said. */
+export const engineOf = (snap: Snapshot, host: string): string | undefined =>
+  snap.value(keys.nodeActual(host, 'engine'));
 export const size = (s: Scope): bigint => count(s.snap.value(keys.size(s.resource)));
 export const actsize = (s: Scope): bigint => count(s.snap.value(keys.actsize(s.resource, s.host)));
 

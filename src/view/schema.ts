@@ -13,6 +13,7 @@ export const STATUS_FIELDS: Readonly<Record<string, string>> = {
   'cluster.members[].host': 'name',
   'cluster.members[].address': 'HOST:PORT where it listens',
   'cluster.members[].self': 'is it the host that looks?',
+  'cluster.members[].engine': 'kernel (mars.ko), embedded (inside the daemon), or null when it is not known',
   'cluster.members[].connected': 'can it be reached now?',
   'cluster.members[].reason': 'reason code why not, or null',
   'cluster.members[].seconds': 'for how long it is so, or null',
@@ -29,6 +30,8 @@ export const STATUS_FIELDS: Readonly<Record<string, string>> = {
   'resources[].members[].age': 'seconds since it became unreachable, or null',
   'resources[].members[].disk': 'path of the data device',
   'resources[].members[].device': 'name of the exported device',
+  'resources[].members[].devicePath':
+    'where an application finds the exported device: a block device or a socket; null where there is none',
   'resources[].members[].diskPresent': 'does the data device exist?',
   'resources[].members[].diskSize': 'bytes of the data device',
   'resources[].members[].diskstate':

@@ -52,7 +52,9 @@ function spaceLines(r: ResourceStatus): string[] {
 function localLines(r: ResourceStatus, m: ReplicaStatus, count: string, paint: Paint): string[] {
   const lines: string[] = [];
   if (m.deviceOn || m.openCount > 0)
-    lines.push(`  LocalDevice ${m.device} [${m.openCount > 0 ? `Opened ${m.openCount}` : 'Closed'}]`);
+    lines.push(
+      `  LocalDevice ${m.devicePath ?? m.device} [${m.openCount > 0 ? `Opened ${m.openCount}` : 'Closed'}]`,
+    );
   lines.push(`  ${r.name} ${count} ${words(m, r, paint)}`);
   lines.push(...progressLines(m, '     '));
   lines.push(...problemLines(m, '     ', paint));

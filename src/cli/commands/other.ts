@@ -2,7 +2,8 @@
 /** version, help, explain. They need no state directory. */
 import { isReasonCode, MarsError, REASONS } from '../../errors.js';
 import { PRIMITIVES } from '../../view/primitives.js';
-import { softwareVersion } from '../context.js';
+import { engineOf } from '../../view/facts.js';
+import { softwareVersion, type Context } from '../context.js';
 import { commandHelp, overview } from '../help.js';
 import { success, type Json } from '../output.js';
 import { CONDITION_WORDS } from '../plan/conditions.js';
@@ -52,10 +53,23 @@ export function otherCommands(table: () => readonly Command[]): readonly Command
       name: 'version',
       args: '',
       group: 'other',
-      summary: 'print the version',
-      run: () => success(`marsadm ${VERSION}`, { version: VERSION }),
+      summary: 'print the version, and which engine the daemon of this host drives',
+      run: (ctx) => {
+        const engine = engineHere(ctx);
+        const text = `marsadm ${VERSION}${engine === null ? '' : ` (engine: ${engine})`}`;
+        return success(text, { version: VERSION, engine });
+      },
     },
   ];
+}
+
+/** `kernel` or `embedded`; null before a daemon has run, and where there is no cluster. */
+function engineHere(ctx: Context): string | null {
+  try {
+    return engineOf(ctx.tree().snapshot(), ctx.host) ?? null;
+  } catch {
+    return null;
+  }
 }
 
 function helpData(table: readonly Command[]): Json {

@@ -11,6 +11,7 @@ import type { Snapshot } from '../../tree/types.js';
 import {
   at,
   designated,
+  devicePath,
   deviceSize,
   fact,
   is,
@@ -187,7 +188,12 @@ export function unmounted(resource: string, me: string): Condition {
       const s: Scope = { snap, resource, host: me };
       const user = members(s).find((h) => openCount(at(s, h)) > 0n);
       if (user === undefined) return met;
-      return still(snap, me, user, `${resource} open-count is still ${openCount(at(s, user))}`);
+      return still(
+        snap,
+        me,
+        user,
+        `${resource} open-count of ${devicePath(at(s, user)) ?? 'the device'} is still ${openCount(at(s, user))}`,
+      );
     },
   };
 }

@@ -18,6 +18,7 @@ import { NONE, type Changes, type Snapshot } from '../../tree/types.js';
 import {
   at,
   designated,
+  devicePath,
   fact,
   is,
   isMember,
@@ -145,8 +146,8 @@ function checkOld(old: Scope, sit: Situation): void {
     });
   if (open > 0n)
     throw new MarsError('device-open', {
-      found: `${old.host}: open-count is ${open}`,
-      next: `close or unmount the device on ${old.host}, then marsadm primary ${old.resource}`,
+      found: `${old.host}: open-count of ${devicePath(old) ?? 'its device'} is ${open}`,
+      next: `close or unmount it on ${old.host}, then marsadm primary ${old.resource}`,
     });
 }
 

@@ -7,6 +7,7 @@
  * vanish. What a resource leaves behind when it is deleted is `maxnr`: a resource
  * of the same name never uses a log number again.
  */
+import { homeOf } from '../../engine/homes.js';
 import { MarsError } from '../../errors.js';
 import { formatPosition, keys, parseCount, SWITCHES } from '../../tree/catalogue.js';
 import { NONE, type Changes, type Snapshot } from '../../tree/types.js';
@@ -14,6 +15,8 @@ import {
   actsize,
   at,
   designated,
+  devicePath,
+  engineOf,
   exists,
   fact,
   is,
@@ -43,8 +46,14 @@ export const switches = (r: string, host: string, on: boolean): Changes =>
 
 const DAEMON_NOTE = 'No daemon runs here; it will be done when marsd is started.';
 
-/** Refuse names and devices that another resource of this host already uses. */
+/** Refuse names and devices that another resource of this host already uses, or its engine cannot. */
 function checkDevice(sit: Situation, resource: string, device: Device, name: string): void {
+  const longest = homeOf(engineOf(sit.snap, sit.me))?.nameMax ?? name.length;
+  if (name.length > longest)
+    throw new MarsError('device-name-too-long', {
+      found: `${name} has ${name.length} characters`,
+      next: `the same command with --name and at most ${longest} characters`,
+    });
   for (const other of allResources(sit.snap)) {
     if (other === resource) continue;
     if (sit.snap.value(keys.data(other, sit.me)) === device.path)
@@ -169,7 +178,7 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
   if (!isMember(s)) return plan(`${sit.me} is not a member of ${r}`);
   if (openCount(s) > 0n && !sit.force)
     throw new MarsError('device-open', {
-      found: `${sit.me}: open-count is ${openCount(s)}`,
+      found: `${sit.me}: open-count of ${devicePath(s) ?? 'the device'} is ${openCount(s)}`,
       next: `marsadm wait-umount ${r}`,
     });
   const role =

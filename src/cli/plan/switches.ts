@@ -7,7 +7,7 @@
  */
 import { MarsError } from '../../errors.js';
 import { keys, type Switch } from '../../tree/catalogue.js';
-import { designated, is, openCount, type Flag, type Scope } from '../../view/facts.js';
+import { designated, devicePath, is, openCount, type Flag, type Scope } from '../../view/facts.js';
 import { attached, flagIs } from './conditions.js';
 import { requireMember, switches } from './membership.js';
 import { plan, type Condition, type Plan, type Situation } from './plan.js';
@@ -80,7 +80,7 @@ export function planDown(sit: Situation, r: string): Plan {
 function refuseOpen(s: Scope, sit: Situation): void {
   if (openCount(s) === 0n || !is(s, 'is-attached')) return;
   throw new MarsError('device-open', {
-    found: `${sit.me}: open-count is ${openCount(s)}`,
+    found: `${sit.me}: open-count of ${devicePath(s) ?? 'the device'} is ${openCount(s)}`,
     next: `close or unmount it, then marsadm wait-umount ${s.resource}`,
   });
 }

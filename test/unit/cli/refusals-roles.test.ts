@@ -19,7 +19,7 @@ const CASES: readonly Case[] = [
     argv: () => ['primary', 'r1'],
     reason: 'device-open',
     code: 3,
-    found: /hosta: open-count is 1$/,
+    found: /hosta: open-count of r1 is 1$/,
   },
   {
     ...onB,

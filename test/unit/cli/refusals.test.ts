@@ -86,6 +86,15 @@ const CASES: readonly Case[] = [
     code: 3,
   },
   {
+    name: 'create: device name longer than a disk name may be',
+    setup: (b) => b.write({ [keys.nodeActual('hosta', 'engine')]: 'kernel' }),
+    argv: (b) => ['create-resource', 'r'.repeat(27), b.disk()],
+    reason: 'device-name-too-long',
+    code: 3,
+    found: /has 27 characters/,
+    next: /--name and at most 26/,
+  },
+  {
     name: 'create: name with a path',
     setup: () => undefined,
     argv: (b) => ['create-resource', '../x', b.disk()],
@@ -172,12 +181,15 @@ const CASES: readonly Case[] = [
     name: 'leave: device open',
     setup: (b) => {
       b.resource();
-      b.write({ [keys.actual('r1', 'hosta', 'open-count')]: '2' });
+      b.write({
+        [keys.actual('r1', 'hosta', 'open-count')]: '2',
+        [keys.actual('r1', 'hosta', 'device-path')]: '/dev/mars/r1',
+      });
     },
     argv: () => ['leave-resource', 'r1'],
     reason: 'device-open',
     code: 3,
-    found: /open-count is 2/,
+    found: /open-count of \/dev\/mars\/r1 is 2/,
   },
   {
     name: 'leave: unknown',

@@ -66,6 +66,8 @@ test('help: overview, each command, --help, --version, as text and JSON', async 
   t.is(data.commands.length, COMMANDS.length);
   t.true(data.primitives.includes('diskstate'));
   t.regex((await b.run('version')).out, /^marsadm \d+\.\d+\.\d+\n$/);
+  b.write({ [keys.nodeActual('hosta', 'engine')]: 'kernel' });
+  t.regex((await b.run('version')).out, /^marsadm \d+\.\d+\.\d+ \(engine: kernel\)\n$/);
   t.regex((await b.run('--version')).out, /^\d+\.\d+\.\d+\n$/);
   t.regex((await b.run('explain', 'device-open')).out, /^device-open \(exit code 3\): /);
   t.regex((await b.run('explain')).out, /^split-brain +10 /m);

@@ -119,7 +119,7 @@ test('wait-umount looks at every member', async (t) => {
   b.resource();
   b.write({ [keys.actual('r1', 'hosta', 'open-count')]: '2' });
   const running = b.start('wait-umount', 'r1');
-  await running.shows('hosta: r1 open-count is still 2');
+  await running.shows('hosta: r1 open-count of r1 is still 2');
   b.write({ [keys.actual('r1', 'hosta', 'open-count')]: '0' });
   t.is((await running.done).code, 0);
 });

@@ -228,9 +228,17 @@ test('without mars.ko there is no kernel engine, and the error says so', (t) => 
   t.throws(() => new KernelEngine('/dev/mars-control-absent'), { code: 'ENOENT' });
 });
 
-test('a device that is not ours refuses the verbs by errno', (t) => {
-  const kernel = new KernelEngine('/dev/null');
-  t.throws(() => kernel.list(), { instanceOf: EngineError, code: 'ENOTTY' });
-  t.throws(() => kernel.events(), { code: 'EPERM' });
-  kernel.close();
+test('a device that is not ours is refused when its version is asked for', (t) => {
+  t.throws(() => new KernelEngine('/dev/null'), { instanceOf: EngineError, code: 'ENOTTY' });
+});
+
+test('bricks are listed by the beginning of their names', (t) => {
+  for (const name of ['list-a/1', 'list-b/1', 'list-b/2', 'list-b', 'list-c/1']) engine.create('mem', name);
+  t.deepEqual(
+    engine.list('list-b/').map((s) => s.name),
+    ['list-b/1', 'list-b/2'],
+  );
+  t.deepEqual(engine.list('list-d'), []);
+  for (const { name } of engine.list('list-')) engine.destroy(name);
+  t.deepEqual(engine.list('list-'), []);
 });

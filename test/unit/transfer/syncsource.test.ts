@@ -35,7 +35,7 @@ test('a range and the end are answered while the device is there, and never afte
   let primary = true;
   let pins = 0;
   const source = {
-    path: file,
+    disk: { path: file, direct: false },
     size: 65536n,
     pin: () => ({ position: `log-000000001-a,4096,${pins++}`, release: () => void pins-- }),
     check: () => {
