@@ -154,6 +154,7 @@ make_root() {
   ln -s bin "$root/usr/sbin" # the kernel calls /sbin/modprobe
   for d in bin sbin lib lib64; do ln -s usr/$d "$root/$d"; done
   copy_tools "$root"
+  ln -s dash "$root/usr/bin/sh" # busybox's would prefer its own tools to those of the same name
   for d in $(busybox --list); do [ -e "$root/usr/bin/$d" ] || ln -s busybox "$root/usr/bin/$d"; done
   cp -a /etc/passwd /etc/group /etc/mke2fs.conf "$root/etc/"
   printf 'hosts: files\npasswd: files\ngroup: files\n' >"$root/etc/nsswitch.conf"

@@ -12,6 +12,7 @@ mount -t tmpfs shm /dev/shm
 for fs in debugfs:/sys/kernel/debug tracefs:/sys/kernel/tracing configfs:/sys/kernel/config; do
   mount -t "${fs%:*}" "${fs%:*}" "${fs#*:}" 2>/dev/null
 done
+modprobe -aq virtio_net virtio_rng
 ip link set lo up
 [ -e /dev/vdb ] && mount -t squashfs -o ro /dev/vdb /opt/mars
 cd /root || exit 1
