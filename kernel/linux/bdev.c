@@ -60,6 +60,10 @@ static void bdev_submit(struct mars_brick *brick, struct xio_request *rq)
 		xio_complete(rq, -ESHUTDOWN);
 		return;
 	}
+	if (!bdev_nr_bytes(bb->lower.bdev)) {		/* pulled out */
+		bdev_done(bb, rq, -ENODEV);
+		return;
+	}
 	err = bdev_check(bb, rq);
 	if (err) {
 		xio_complete(rq, err);
