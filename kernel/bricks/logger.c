@@ -18,6 +18,7 @@
 #include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -202,7 +203,7 @@ static void free_buffers(struct logger *lg)
 /** lg_drained - power-off: everything that can be written back is; lock held */
 bool lg_drained(struct logger *lg)
 {
-	return !lg->nr_stalled && list_empty(&lg->waiters) && !lg->next &&
+	return !lg->nr_stalled && list_empty(&lg->waiters) && !lg->next && !lg_may_retire(lg) &&
 	       (lg->log_error || list_empty(&lg->queue)) && lg_writeback_idle(lg);
 }
 
@@ -221,6 +222,7 @@ static bool may_stop(struct logger *lg)
 
 static void try_stop(struct logger *lg)
 {
+	LIST_HEAD(dropped);
 	unsigned long flags;
 	bool stop;
 
@@ -229,7 +231,7 @@ static void try_stop(struct logger *lg)
 	if (stop) {
 		if (lg->nr_suspect)
 			lg->ckpt_frozen = true;	/* the state outlives the run */
-		lg_drop_all(lg);
+		lg_forget(lg, &dropped);
 		WRITE_ONCE(lg->powered, false);
 		lg->on = false;
 		lg->cur = NULL;
@@ -238,16 +240,31 @@ static void try_stop(struct logger *lg)
 	spin_unlock_irqrestore(&lg->lock, flags);
 	if (!stop)
 		return;
+	lg_drop(lg, &dropped);
 	lg_pool_exit(lg);
 	free_buffers(lg);
 	lg_report(lg, MARS_EV_PROGRESS);
 	mars_brick_leds(&lg->brick, false, true);
 }
 
+static void retire_all(struct logger *lg)
+{
+	unsigned long flags;
+	bool more;
+
+	do {
+		spin_lock_irqsave(&lg->lock, flags);
+		more = lg_retire_some(lg);
+		spin_unlock_irqrestore(&lg->lock, flags);
+		cond_resched();
+	} while (more);
+}
+
 static void do_work(struct logger *lg)
 {
 	if (!READ_ONCE(lg->powered))
 		return;
+	retire_all(lg);
 	lg_serve(lg);
 	lg_log_work(lg);
 	lg_commit(lg);
@@ -280,8 +297,8 @@ static void tick_fn(struct work_struct *work)
 			    (!lg->ckpt_frozen && (clean.number != lg->ckpt.number ||
 						   clean.pos != lg->ckpt.pos))))
 		lg_arm_tick(lg);
-	else if (lg->powered)
-		lg_pool_trim(lg, &unused);
+	else if (lg->powered && lg_pool_trim(lg, &unused))
+		lg_arm_tick(lg);
 	spin_unlock_irqrestore(&lg->lock, flags);
 	lg_pool_free(&unused);
 	do_work(lg);
@@ -350,6 +367,8 @@ static void reset(struct logger *lg)
 	lg->retry_at = 0;
 	lg->retry_ns = 0;
 	lg->wb_on = false;
+	lg->scan_left = 0;
+	lg->retry_epoch = 1;
 	lg->cursor = 0;
 	lg->cur = NULL;
 	lg->old_input = 0;

@@ -27,6 +27,10 @@
  * when it was kicked meanwhile, so no kick is lost and completions inside submit
  * don't recurse.
  *
+ * The lock is taken with interrupts off, so nobody holds it for longer than a few
+ * hundred steps: what may be longer (sweeping the index, retiring, the end) is cut into
+ * pieces, and the work item goes on.
+ *
  * Lifetime: a request is completed as the last thing a context does with the logger,
  * and an IO of ours counts in nr_io until its end function is all but through, as does
  * who submits a request that somebody else may complete.  So when the bricks above are
@@ -127,7 +131,7 @@ struct lg_pool {
  * @batch, @batch_span: on the first shadow of a request: how many and how long together
  * @type: enum mars_log_record_type
  * @flags: of the record
- * @failed: the data disk refused it; waits for the next retry
+ * @failed: logger.retry_epoch when the data disk refused it: waits while that lasts
  * @suspect: failed before: is written alone
  */
 struct lg_shadow {
@@ -138,8 +142,9 @@ struct lg_shadow {
 	u64 seq, super, pos, len, lamport, log_number, log_pos, group_seq, entered;
 	u32 refs, crc, batch, batch_span;
 	u16 first, pages;
+	u32 failed;
 	u8 type, flags;
-	bool failed, suspect;
+	bool suspect;
 };
 
 /**
@@ -291,9 +296,11 @@ struct logger {
 	struct lg_unit *unit;		/* LG_UNITS */
 	unsigned int units_busy;
 	u64 cursor;
+	unsigned long scan_left;	/* extents to look at before nothing can be written */
 	bool wb_on;			/* hysteresis of the fill level */
 	unsigned long nr_suspect;
 	u64 retry_at, retry_ns;
+	u32 retry_epoch;		/* counts retries, from 1 */
 	int data_error;			/* last error of the data disk */
 	bool nomem;			/* a request could not be allocated; the tick retries */
 
@@ -339,7 +346,7 @@ bool lg_drained(struct logger *lg);		/* lock held */
 /* logger_shadow.c; lock held */
 int lg_pool_init(struct logger *lg);
 void lg_pool_exit(struct logger *lg);
-void lg_pool_trim(struct logger *lg, struct list_head *unused);
+bool lg_pool_trim(struct logger *lg, struct list_head *unused);
 void lg_pool_free(struct list_head *unused);	/* lock not held */
 bool lg_take(struct logger *lg, u64 pos, u64 len, bool payload, struct list_head *shadows);
 void lg_put_back(struct logger *lg, struct list_head *shadows);
@@ -347,8 +354,11 @@ void lg_insert(struct logger *lg, struct lg_shadow *s);
 void lg_written(struct logger *lg, struct lg_shadow *s, u64 pos, u64 len);
 void lg_get(struct lg_shadow *s);
 void lg_put(struct logger *lg, struct lg_shadow *s);
+bool lg_may_retire(const struct logger *lg);
+bool lg_retire_some(struct logger *lg);
 void lg_retire(struct logger *lg);
-void lg_drop_all(struct logger *lg);
+void lg_forget(struct logger *lg, struct list_head *dropped);
+void lg_drop(struct logger *lg, struct list_head *dropped);	/* lock not held */
 
 /* logger_write.c */
 void lg_submit_write(struct logger *lg, struct xio_request *rq);
@@ -374,6 +384,7 @@ bool lg_wants_zeros(const struct logger *lg);	/* lock held */
 
 /* logger_writeback.c */
 void lg_writeback(struct logger *lg);
+void lg_rescan(struct logger *lg);		/* lock held: something became writable */
 bool lg_writeback_idle(struct logger *lg);	/* lock held: nothing more can be written */
 void lg_retry(struct logger *lg);		/* lock held: look at the clock for failed ones */
 

@@ -186,6 +186,7 @@ static void group_durable(struct logger *lg, struct lg_group *g)
 	memcpy(lg->durable_digest, g->digest, MARS_DIGEST_SIZE);
 	list_for_each_entry_safe(s, tmp, &g->shadows, queue)
 		lg_put(lg, s);
+	lg_rescan(lg);
 	g->rq = NULL;
 }
 

@@ -20,10 +20,13 @@
 #include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "logger.h"
+
+#define LG_STEPS	256U	/* shadows or chunks handled in one go, lock held */
 
 struct lg_batch {
 	struct list_head link;
@@ -133,8 +136,12 @@ static void pool_put(struct lg_pool *pool, struct lg_shadow *s)
 	list_add(&chunk->link, chunk->nr_free == chunk->nr ? &pool->empty : &pool->partial);
 }
 
-/* Move empty chunks to @unused until no more than @keep pages are left. */
-static void pool_shrink(struct lg_pool *pool, unsigned long keep, struct list_head *unused)
+/*
+ * Move empty chunks to @unused until no more than @keep pages are left, at most @max of
+ * them; true: there may be more.
+ */
+static bool pool_shrink(struct lg_pool *pool, unsigned long keep, unsigned int max,
+			struct list_head *unused)
 {
 	struct lg_chunk *chunk, *tmp;
 
@@ -143,14 +150,20 @@ static void pool_shrink(struct lg_pool *pool, unsigned long keep, struct list_he
 			continue;
 		pool->total -= chunk->nr;
 		list_move_tail(&chunk->link, unused);
+		if (!--max)
+			return true;
 	}
+	return false;
 }
 
-/** lg_pool_trim - when all is quiet, collect the memory beyond the reserve in @unused */
-void lg_pool_trim(struct logger *lg, struct list_head *unused)
+/**
+ * lg_pool_trim - when all is quiet, collect memory beyond the reserve in @unused
+ *
+ * A piece at a time; true: there may be more.
+ */
+bool lg_pool_trim(struct logger *lg, struct list_head *unused)
 {
-	if (!lg->pool.used)
-		pool_shrink(&lg->pool, LG_RESERVE / PAGE_SIZE, unused);
+	return !lg->pool.used && pool_shrink(&lg->pool, LG_RESERVE / PAGE_SIZE, LG_STEPS, unused);
 }
 
 /** lg_pool_free - give chunks back to the system: long work, so not under the lock */
@@ -161,6 +174,7 @@ void lg_pool_free(struct list_head *unused)
 	list_for_each_entry_safe(chunk, tmp, unused, link) {
 		free_pages_exact(chunk->mem, chunk->nr * PAGE_SIZE);
 		kfree(chunk);
+		cond_resched();
 	}
 }
 
@@ -252,10 +266,12 @@ void lg_pool_exit(struct logger *lg)
 	if (pool->cur)
 		list_add(&pool->cur->link, &pool->empty);
 	pool->cur = NULL;
-	pool_shrink(pool, 0, &unused);
+	pool_shrink(pool, 0, UINT_MAX, &unused);
 	lg_pool_free(&unused);
-	list_for_each_entry_safe(batch, tmp, &pool->batches, link)
+	list_for_each_entry_safe(batch, tmp, &pool->batches, link) {
 		kfree(batch);
+		cond_resched();
+	}
 	INIT_LIST_HEAD(&pool->batches);
 	INIT_LIST_HEAD(&pool->spare);
 	pool->nr_spare = 0;
@@ -378,42 +394,78 @@ void lg_put(struct logger *lg, struct lg_shadow *s)
 	if (s->suspect)
 		lg->nr_suspect--;
 	s->suspect = false;
-	s->failed = false;
+	s->failed = 0;
 }
 
 /**
- * lg_retire - remove from the head of the fifo what is settled
- * @lg: the logger
+ * lg_may_retire - is the head of the fifo settled?
  *
  * A shadow replaced by newer ones is settled only when those are durable: a replay
  * that starts behind it must find them.
  */
-void lg_retire(struct logger *lg)
+bool lg_may_retire(const struct logger *lg)
 {
-	while (!list_empty(&lg->fifo)) {
+	const struct lg_shadow *s;
+
+	if (list_empty(&lg->fifo))
+		return false;
+	s = list_first_entry(&lg->fifo, struct lg_shadow, fifo);
+	return !s->refs && s->super <= lg->durable.seq;
+}
+
+/** lg_retire_some - remove from the head of the fifo what is settled; true: there is more */
+bool lg_retire_some(struct logger *lg)
+{
+	unsigned int left;
+
+	for (left = LG_STEPS; left && lg_may_retire(lg); left--) {
 		struct lg_shadow *s = list_first_entry(&lg->fifo, struct lg_shadow, fifo);
 
-		if (s->refs || s->super > lg->durable.seq)
-			break;
 		list_del(&s->fifo);
 		shadow_free(&lg->pool, s);
 	}
 	/* those who wait are served in batches, not one for each page that returns */
 	if (lg->nr_stalled && (pool_is_roomy(&lg->pool) || !lg->units_busy))
 		lg_kick(lg);
+	return lg_may_retire(lg);
 }
 
-/** lg_drop_all - the end: forget what could not be settled; replay will find it in the log */
-void lg_drop_all(struct logger *lg)
+/** lg_retire - remove what is settled, now or soon */
+void lg_retire(struct logger *lg)
 {
-	struct lg_shadow *s, *tmp;
+	if (lg_retire_some(lg))
+		lg_kick(lg);
+}
 
-	list_for_each_entry_safe(s, tmp, &lg->fifo, fifo) {
-		list_del(&s->fifo);
-		shadow_free(&lg->pool, s);
-	}
+/**
+ * lg_forget - the end: what could not be settled goes to @dropped
+ *
+ * Replay will find it in the log.  The caller hands @dropped to lg_drop().
+ */
+void lg_forget(struct logger *lg, struct list_head *dropped)
+{
+	list_splice_init(&lg->fifo, dropped);
 	mars_extent_index_init(&lg->index);
 	INIT_LIST_HEAD(&lg->queue);
 	lg->queued = 0;
 	lg->nr_suspect = 0;
+}
+
+/** lg_drop - free what lg_forget() gave, a piece at a time; process context */
+void lg_drop(struct logger *lg, struct list_head *dropped)
+{
+	struct lg_shadow *s;
+	unsigned long flags;
+	unsigned int left;
+
+	while (!list_empty(dropped)) {
+		spin_lock_irqsave(&lg->lock, flags);
+		for (left = LG_STEPS; left && !list_empty(dropped); left--) {
+			s = list_first_entry(dropped, struct lg_shadow, fifo);
+			list_del(&s->fifo);
+			shadow_free(&lg->pool, s);
+		}
+		spin_unlock_irqrestore(&lg->lock, flags);
+		cond_resched();
+	}
 }

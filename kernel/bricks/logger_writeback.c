@@ -70,25 +70,41 @@ static bool eligible(const struct logger *lg, const struct mars_extent *ext)
 {
 	const struct lg_shadow *s = ext->owner;
 
-	return s->seq <= lg->durable.seq && !s->failed && !in_flight(lg, ext);
+	return s->seq <= lg->durable.seq && s->failed != lg->retry_epoch && !in_flight(lg, ext);
 }
 
-/* Lock held: the next extent to write at or behind the cursor, going round once. */
+/** lg_rescan - an extent may have become eligible: the sweep goes round again */
+void lg_rescan(struct logger *lg)
+{
+	lg->scan_left = lg->index.nr + 1;
+}
+
+/*
+ * Lock held: the next extent to write at or behind the cursor.  When a whole round found
+ * none, there is nothing to look for until lg_rescan().  A round is made in pieces; one
+ * that the switch waits for goes on at once, others with the next event or tick.
+ */
 static struct mars_extent *candidate(struct logger *lg)
 {
-	struct mars_extent *ext = mars_extent_find(&lg->index, lg->cursor);
-	unsigned long left = lg->index.nr + 1;
+	unsigned long left = min(lg->scan_left, LG_SCAN_MAX);
+	struct mars_extent *ext;
 
-	if (!lg->closing)
-		left = min(left, LG_SCAN_MAX);
+	if (!left)
+		return NULL;
+	lg->scan_left -= left;
+	ext = mars_extent_find(&lg->index, lg->cursor);
 	for (; left && lg->index.nr; left--) {
 		if (!ext)
 			ext = mars_extent_first(&lg->index);
-		if (eligible(lg, ext))
+		if (eligible(lg, ext)) {
+			lg_rescan(lg);
 			return ext;
+		}
 		ext = mars_extent_next(ext);
 	}
 	lg->cursor = ext ? ext->pos : 0;
+	if (lg->closing)
+		lg_kick(lg);
 	return NULL;
 }
 
@@ -175,13 +191,14 @@ static void unit_settle(struct logger *lg, struct lg_unit *u, int status)
 		} else {
 			lg->nr_suspect += !s->suspect;
 			s->suspect = true;
-			s->failed = true;
+			s->failed = lg->retry_epoch;
 		}
 		pos += u->piece[i].len;
 		lg_put(lg, s);
 	}
 	u->nr = 0;
 	lg->units_busy--;
+	lg_rescan(lg);
 	if (status)
 		lg->data_error = status;
 	if (status && !lg->retry_at) {
@@ -258,18 +275,16 @@ out:
 /** lg_writeback_idle - nothing is in flight, and nothing can be begun */
 bool lg_writeback_idle(struct logger *lg)
 {
-	return !lg->units_busy && !candidate(lg);
+	return !lg->units_busy && (!lg->scan_left || mars_extent_empty(&lg->index));
 }
 
 /** lg_retry - look at the clock: may what failed be tried again? */
 void lg_retry(struct logger *lg)
 {
-	struct lg_shadow *s;
-
 	if (lg->retry_at && ktime_get_ns() >= lg->retry_at) {
 		lg->retry_at = 0;
-		list_for_each_entry(s, &lg->fifo, fifo)
-			s->failed = false;
+		lg->retry_epoch++;
+		lg_rescan(lg);
 	}
 	if (!lg->nr_suspect && !lg->ckpt_frozen) {
 		lg->retry_ns = 0;
