@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The bdev brick: a block device as data disk.
+ */
+import type { Bus } from '../../lab/vm/disk.js';
+import { field, hideDisk, lowerCommands, notZero, refusal, showDisk, verify } from './bricks.js';
+import { vmTest } from './support.js';
+
+const MIB = 1 << 20;
+
+vmTest('bdev: what is written is read, on any kind of disk', async (t, lab) => {
+  const vm = await lab.vm('a', { smp: 2 });
+  await vm.sh('modprobe mars');
+  for (const bus of ['virtio', 'nvme', 'scsi'] satisfies Bus[]) {
+    const disk = await vm.disk(bus, { bus, size: 16 * MIB });
+    const dev = await showDisk(vm, bus, { type: 'bdev', path: disk.path, flags: 'excl' });
+    t.is(await vm.sh(`blockdev --getsize64 ${dev}`), `${16 * MIB}\n`);
+    await vm.sh(
+      verify(dev, '--rw=randwrite --bsrange=512-256k --blockalign=512 --size=2m --iodepth=16 --direct=1'),
+    );
+    await vm.sh(verify(dev, '--rw=write --bs=1m --offset=4m --size=8m --iodepth=4 --direct=1'));
+    await vm.sh(verify(dev, '--rw=randwrite --bs=4k --offset=12m --size=512k --fsync=8 --direct=0'));
+    // the same bytes below, past both page caches
+    await vm.sh(
+      `sync; for d in ${dev} ${disk.path}; do dd if=$d bs=1M iflag=direct 2>/dev/null | sha256sum; done | uniq | wc -l | grep -qx 1`,
+    );
+    t.is(await field(vm, `${bus}-low`, 'state'), 'ok');
+    t.true(Number(await field(vm, `${bus}-low`, 'bytes_written')) >= 10 * MIB);
+    t.true(Number(await field(vm, `${bus}-low`, 'flushes')) > 0);
+    await hideDisk(vm, bus);
+  }
+  await vm.sh('rmmod mars');
+});
+
+vmTest('bdev: discard and write zeroes leave zeros', async (t, lab) => {
+  const vm = await lab.vm('a');
+  const disk = await vm.disk('d', { bus: 'scsi', size: 8 * MIB });
+  await vm.sh('modprobe mars');
+  const dev = await showDisk(vm, 'z', { type: 'bdev', path: disk.path, flags: 'excl' });
+  await vm.sh(`tr '\\0' x </dev/zero | dd of=${dev} bs=1M count=8 iflag=fullblock oflag=direct 2>/dev/null`);
+  t.is(await notZero(vm, dev, 0, 8 * MIB), 8 * MIB);
+  await vm.sh(`blkdiscard -f -o ${MIB} -l ${MIB} ${dev}`);
+  await vm.sh(`blkdiscard -f -z -o ${3 * MIB} -l ${MIB} ${dev}`);
+  await vm.sh(`fallocate -n -z -o ${5 * MIB} -l ${MIB} ${dev}`);
+  await vm.sh(`fallocate -n -p -o ${7 * MIB} -l ${MIB / 2} ${dev}`);
+  for (const at of [1, 3, 5]) t.is(await notZero(vm, dev, at * MIB, MIB), 0, `${at}`);
+  t.is(await notZero(vm, dev, 0, 8 * MIB), 4.5 * MIB);
+  await hideDisk(vm, 'z');
+});
+
+vmTest('bdev: what it is not meant for is refused with the reason', async (t, lab) => {
+  const vm = await lab.vm('a');
+  const disk = await vm.disk('d', { size: 32 * MIB });
+  const path = disk.path;
+  await vm.sh(`modprobe mars; touch /tmp/file; mkfs.ext4 -q ${path}; mkdir -p /mnt/d`);
+  t.regex(await refusal(vm, { type: 'bdev', path: '/tmp/file' }), /bad-value/);
+  t.regex(await refusal(vm, { type: 'bdev', path: '/tmp' }), /bad-value/);
+  t.regex(await refusal(vm, { type: 'bdev', path: '/dev/nothing' }), /no-path/);
+  t.regex(await refusal(vm, { type: 'bdev', path, size: 64 * MIB }), /too-small/);
+  t.regex(await refusal(vm, { type: 'bdev', path, flags: 'append' }), /bad-value/);
+  await vm.sh(`mount ${path} /mnt/d`);
+  t.regex(await refusal(vm, { type: 'bdev', path, flags: 'excl' }), /in-use/);
+  await vm.sh('umount /mnt/d');
+  await vm.sh(`blockdev --setro ${path}`);
+  t.regex(await refusal(vm, { type: 'bdev', path, flags: 'excl' }), /denied/);
+  t.is(await refusal(vm, { type: 'bdev', path, flags: 'excl,rdonly' }), '');
+  await vm.sh(`blockdev --setrw ${path}`);
+
+  const dev = await showDisk(vm, 'x', { type: 'bdev', path, flags: 'excl', size: 16 * MIB });
+  t.is(await vm.sh(`blockdev --getsize64 ${dev}`), `${16 * MIB}\n`);
+  t.regex(await refusal(vm, { type: 'bdev', path, flags: 'excl' }), /in-use/);
+  t.regex(await refusal(vm, { type: 'bdev', path: dev, flags: 'excl' }), /loop/);
+  t.not((await vm.exec(['mkfs.ext4', '-qF', path])).code, 0);
+  t.not((await vm.exec(['mount', path, '/mnt/d'])).code, 0);
+  t.not((await vm.exec(['rmmod', 'mars'])).code, 0);
+  await hideDisk(vm, 'x');
+  await vm.sh(`mount ${path} /mnt/d; umount /mnt/d; rmmod mars`);
+});
+
+vmTest('bdev: a disk that grows is seen to', async (t, lab) => {
+  const vm = await lab.vm('a');
+  const disk = await vm.disk('d', { size: 32 * MIB });
+  await vm.sh('modprobe mars');
+  await showDisk(vm, 'all', { type: 'bdev', path: disk.path });
+  t.is(await field(vm, 'all-low', 'size'), `${32 * MIB}`);
+  await vm.growDisk(disk, 48 * MIB);
+  await vm.until(`[ $(marsctl status all-low size) = ${48 * MIB} ]`);
+  await vm.sh('marsctl set all if.resize');
+  await vm.sh(verify('/dev/mars/all', '--rw=write --bs=64k --offset=40m --size=8m --iodepth=4 --direct=1'));
+  await hideDisk(vm, 'all');
+});
+
+vmTest('bdev: errors of the disk come back, and go when it heals', async (t, lab) => {
+  const vm = await lab.vm('a');
+  const disk = await vm.disk('d', { size: 32 * MIB });
+  vm.expected.push(/I\/O error|critical .* error|Buffer I\/O/);
+  const sectors = (32 * MIB) / 512;
+  const table = (target: string): string =>
+    `dmsetup suspend --nolockfs --noflush f; echo '${target}' | dmsetup load f; dmsetup resume f`;
+  const linear = `0 ${sectors} linear ${disk.path} 0`;
+  await vm.sh(`modprobe mars; echo '${linear}' | dmsetup create f`);
+  const dev = await showDisk(vm, 'f', { type: 'bdev', path: '/dev/dm-0', flags: 'excl' });
+  const write = `dd if=/dev/zero of=${dev} bs=4k count=4 oflag=direct 2>&1`;
+  const read = `dd if=${dev} of=/dev/null bs=4k count=4 iflag=direct 2>&1`;
+  const discard = `blkdiscard -z -l ${MIB} ${dev}`;
+  await vm.sh(write);
+  await vm.sh(table(`0 ${sectors} error`));
+  for (const broken of [write, read, discard, `${write.replace('direct', 'direct,sync')}`])
+    t.not((await vm.exec(['sh', '-c', broken])).code, 0, broken);
+  t.is(await field(vm, 'f-low', 'state'), 'io-error');
+  t.is(await field(vm, 'f-low', 'error'), '-5');
+  await vm.sh(table(linear));
+  await vm.sh(`${write} && ${read} && ${discard}`);
+  t.is(await field(vm, 'f-low', 'state'), 'ok');
+  await hideDisk(vm, 'f');
+  await vm.sh('dmsetup remove f; rmmod mars');
+});
+
+vmTest('bdev: a disk pulled out gives errors, and lets go', async (t, lab) => {
+  const vm = await lab.vm('a');
+  const disk = await vm.disk('d', { bus: 'scsi', size: 32 * MIB });
+  vm.expected.push(/I\/O error|Buffer I\/O|Synchroniz|rejecting I\/O/);
+  await vm.sh('modprobe mars');
+  const dev = await showDisk(vm, 'p', { type: 'bdev', path: disk.path, flags: 'excl' });
+  await vm.sh(`dd if=/dev/zero of=${dev} bs=64k count=16 oflag=direct 2>/dev/null`);
+  await vm.sh(`echo 1 >/sys/block/${disk.path.slice(5)}/device/delete`);
+  t.not((await vm.exec(['dd', 'if=/dev/zero', `of=${dev}`, 'bs=4k', 'count=1', 'oflag=direct'])).code, 0);
+  t.is(await field(vm, 'p-low', 'state'), 'io-error');
+  await hideDisk(vm, 'p');
+  t.regex(await refusal(vm, { type: 'bdev', path: disk.path }), /no-path/);
+  await vm.sh('rmmod mars');
+});
+
+for (const bus of ['virtio', 'nvme'] as const)
+  vmTest(`bdev: a power cut loses nothing that was flushed or forced through (${bus})`, async (t, lab) => {
+    const vm = await lab.vm('a');
+    const disk = await vm.disk('d', { bus, backend: 'volatile', size: 32 * MIB });
+    await vm.sh('modprobe mars');
+    const dev = await showDisk(vm, 'v', { type: 'bdev', path: disk.path, flags: 'excl' });
+    const fill = (letter: string, mib: number, words: string): string =>
+      `tr '\\0' ${letter} </dev/zero | dd of=${dev} bs=64k count=16 iflag=fullblock seek=${mib * 16} ${words} 2>/dev/null`;
+    await vm.sh(fill('F', 0, 'oflag=direct conv=fsync'));
+    await vm.sh(fill('S', 1, 'oflag=direct,dsync'));
+    await vm.sh(fill('L', 2, 'oflag=direct'));
+    await vm.powerCut();
+    await vm.start();
+    const left = (letter: string, mib: number): Promise<string> =>
+      vm.sh(`dd if=${disk.path} bs=1M skip=${mib} count=1 2>/dev/null | tr -dc ${letter} | wc -c`);
+    t.is(await left('F', 0), `${MIB}\n`);
+    t.is(await left('S', 1), `${MIB}\n`);
+    t.is(await left('L', 2), '0\n');
+  });
+
+vmTest('bdev: on, off, on again under load, without a rest', async (t, lab) => {
+  const vm = await lab.vm('a', { smp: 2 });
+  const disk = await vm.disk('d', { size: 32 * MIB });
+  await vm.sh('modprobe mars');
+  await vm.sh('marsctl batch', {
+    stdin: `${lowerCommands('l', { type: 'bdev', path: disk.path })}\nswitch l off\n`,
+  });
+  for (let round = 0; round < 3; round++) {
+    const dev = await showDisk(vm, 'r', { type: 'bdev', path: disk.path, flags: 'excl' });
+    await vm.sh(
+      `fio --name=l --filename=${dev} --rw=randrw --bs=4k --iodepth=32 --ioengine=libaio --direct=1 --size=2m >/dev/null & ` +
+        `while marsctl switch r off >/dev/null 2>&1 && [ -d /proc/$! ]; do :; done; wait`,
+    );
+    await vm.sh('marsctl switch r off; marsctl destroy r; marsctl switch r-low off; marsctl destroy r-low');
+  }
+  await vm.sh('marsctl destroy l; rmmod mars');
+  t.pass();
+});
