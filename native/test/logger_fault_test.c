@@ -110,6 +110,35 @@ static void off_while_failing(void)
 	rig_free(r);
 }
 
+/*
+ * The same with more extents than one sweep looks at, and more shadows than are dropped
+ * in one go: nothing can be written, then some can't.
+ */
+static void off_with_much_refused(void)
+{
+	const u64 nr = 3000;
+	struct rig *r;
+	unsigned int part;
+	u64 i;
+
+	for (part = 1; part <= 2; part++) {
+		r = rig_new(2 * nr * 4096, 256 << 20);
+		rig_param(r, MARS_K_LOGGER_CREDITS, 32 << 20);
+		rig_on(r);
+		CHECK_EQ(faulty_fail_range(r->data, WRITES, 0, 2 * nr * 4096 / part, -EIO), 0);
+		for (i = 0; i < nr; i++)	/* with holes: no two become one */
+			CHECK_EQ(rig_do(r, XIO_WRITE, 0, 8192 * i, 4096), 0);
+		rig_off(r, false);
+		CHECK_EQ(rig_status().state, MARS_S_DATA_WRITE_ERROR);
+		CHECK(val(MARS_V_LOGGER_DIRTY) > nr * 4096);
+		CHECK_EQ(val(MARS_V_LOGGER_USED), 0);
+		CHECK(val(MARS_V_LOGGER_WRITEBACKS) >= (part == 2 ? nr / 2 : 1));
+		rig_check_crash(r);
+		CHECK_MEM(r->replayed, r->model, r->size);
+		rig_free(r);
+	}
+}
+
 /* Data errors that come and go under random load. */
 static void transient_data_errors(void)
 {
@@ -386,6 +415,7 @@ int main(void)
 	RUN(credits_exhausted);
 	RUN(bad_blocks);
 	RUN(off_while_failing);
+	RUN(off_with_much_refused);
 	RUN(transient_data_errors);
 	RUN(flush_error);
 	RUN(log_error);
