@@ -5,8 +5,10 @@
 #   make demo     the main job on the embedded engine: needs Node, a C/C++ compiler and make
 #   make test     all tests; as root it installs the Debian packages it needs
 #   make test-vm  mars.ko in virtual machines: KERNEL=6.1, MATCH=word (see test/vm/README.md)
+#   make test-debug   the same on kernels that look for defects (KASAN, lockdep, kmemleak)
 #   make check    formatting, linting, licences: what every commit must pass
 #   make bench    side-by-side numbers for docs/performance.md
+#   make bench-kernel   the kernel module beside DRBD, as root
 #   make fuzz     long fuzzing: FUZZ_SECONDS=3600
 #   make build    addon and programs into build/ and dist/
 #   make module   mars.ko for the running kernel, or KVER=release, KDIR=folder (ARCH=um too)
@@ -19,7 +21,7 @@ NPM_FLAGS := --no-audit --no-fund --loglevel=error
 NATIVE := $(MAKE) -C native -f build.mk --no-print-directory
 AVA := node_modules/.bin/ava
 
-.PHONY: all build deps deps-dev native demo test test-c test-ts test-packages test-vm vm-image check bench fuzz module module_install install clean
+.PHONY: all build deps deps-dev native demo test test-c test-ts test-packages test-vm vm-image test-debug check bench bench-kernel fuzz module module_install install clean
 
 all: build
 
@@ -61,11 +63,17 @@ vm-image:
 test-vm: deps-dev
 	@scripts/test-vm.sh
 
+test-debug: deps-dev
+	@scripts/test-debug.sh
+
 check: deps-dev
 	@scripts/check.sh
 
 bench: test-packages deps-dev build
 	@node dist/bench/main.js
+
+bench-kernel: deps-dev build
+	@scripts/bench-kernel.sh
 
 fuzz: test-packages
 	$(NATIVE) -k fuzz-short FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600)
@@ -86,6 +94,15 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/lib/mars/build/Release
 	install -m 0755 build/Release/*.node $(DESTDIR)$(PREFIX)/lib/mars/build/Release/
 	for p in marsadm marsd; do ln -sf ../lib/mars/bin/$$p $(DESTDIR)$(PREFIX)/bin/$$p; done
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/65-mars.rules
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/mars.target
+	sed 's,@BINDIR@,$(PREFIX)/bin,' packaging/systemd/marsd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/marsd.service
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system-preset packaging/systemd/90-mars.preset
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d packaging/tmpfiles/mars.conf
+	install -D -m 0644 packaging/modules-load/mars.conf $(DESTDIR)$(PREFIX)/share/mars/modules-load.d/mars.conf
+	install -D -m 0644 packaging/default $(DESTDIR)$(PREFIX)/share/mars/default
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/marsadm.8
+	install -D -m 0644 packaging/completion/marsadm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/marsadm
 
 clean:
 	rm -rf build dist

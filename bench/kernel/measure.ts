@@ -41,9 +41,17 @@ interface Side {
   readonly clat_ns: { readonly percentile?: Readonly<Record<string, number>> };
 }
 
-/** Clock ticks of the daemon; 0 where there is none. */
-const TICKS =
-  'ticks() { [ -e /run/marsd.pid ] && read -r -a f <"/proc/$(</run/marsd.pid)/stat" && echo "TICKS $((f[13] + f[14]))" || echo "TICKS 0"; }';
+/**
+ * Clock ticks of the daemon and of everything; a machine's own clock goes on when the host gives
+ * its time to others, so only the share of the daemon means something.
+ */
+const TICKS = [
+  'ticks() {',
+  '  local d=0 f s; read -r -a s </proc/stat',
+  '  [ -e /run/marsd.pid ] && read -r -a f <"/proc/$(</run/marsd.pid)/stat" && d=$((f[13] + f[14]))',
+  '  echo "TICKS $d $((s[1] + s[2] + s[3] + s[6] + s[7]))"',
+  '}',
+].join('\n');
 
 function command(
   contender: Contender,
@@ -79,7 +87,7 @@ async function once(
   row: Row,
   generator: Generator,
   operations: number | undefined,
-): Promise<{ side: Side; cpu: [number, number]; ticks: number }> {
+): Promise<{ side: Side; cpu: [number, number]; share: number }> {
   const machines = [bed.primary, bed.secondary] as const;
   const before = machines.map((m) => m.cpu());
   const output = await bed.primary.run(
@@ -96,11 +104,14 @@ async function once(
   const text = output.slice(output.indexOf('\n{'), output.lastIndexOf('\n}') + 2);
   const job = (JSON.parse(text) as { jobs: { read: Side; write: Side }[] }).jobs[0];
   if (!job) throw new Error(`fio reported no job: ${output}`);
-  const ticks = [...output.matchAll(/^TICKS (\d+)/gm)].map((m) => Number(m[1]));
+  const [begin, end] = [...output.matchAll(/^TICKS (\d+) (\d+)/gm)].map(
+    (m) => [Number(m[1]), Number(m[2])] as const,
+  );
+  const share = begin && end ? (end[0] - begin[0]) / Math.max(1, end[1] - begin[1]) : NaN;
   return {
     side: row.reads ? job.read : job.write,
     cpu: [used[0] ?? 0, used[1] ?? 0],
-    ticks: (ticks[1] ?? 0) - (ticks[0] ?? 0),
+    share,
   };
 }
 
@@ -123,12 +134,12 @@ export async function measure(
 ): Promise<Sample> {
   const operations =
     generator.seconds === undefined ? Math.max(1, Math.round(row.operations * generator.scale)) : undefined;
-  const { side, cpu, ticks } = await once(bed, contender, row, generator, operations);
+  const { side, cpu, share } = await once(bed, contender, row, generator, operations);
   const n = Math.max(1, side.total_ios);
   return {
     rate: row.unit === 'IOPS' ? side.iops : side.bw / 1024,
     cpu: [(cpu[0] - spent[0]) / n, (cpu[1] - spent[1]) / n],
-    daemon: (ticks * 10_000) / n,
+    daemon: (share * cpu[0]) / n,
     p99: (side.clat_ns.percentile?.['99.000000'] ?? NaN) / 1000,
   };
 }

@@ -19,7 +19,6 @@ if [ -z "$STAGE2" ]; then
   mount -t sysfs sys sys
   mount -t devtmpfs dev dev
   mount -t tmpfs run run
-  mount -t tmpfs tmp tmp
   mkdir -p bench mars run/lock
   mount -t hostfs -o "$EXCHANGE" exchange bench
   mount -t debugfs debug sys/kernel/debug

@@ -6,7 +6,7 @@
  *
  * Node i gets descriptor 3 + 2 * (i - 1) as its standard input, the next one as output, its
  * end of the network as descriptor 3, one processor for itself, and an accounting group.
- * A node leads a session of its own: with its leader, all of its helper processes are killed.
+ * A node leads a session of its own; its helper processes end with it.
  * Ends, and takes both nodes along, when one node ends, on SIGTERM and when the parent dies.
  */
 #define _GNU_SOURCE
@@ -81,6 +81,22 @@ static void make_network(int net[NODES])
 			err(1, "send buffer");
 }
 
+/* Everything a node has started is in its group, wherever it went; we inherit its orphans. */
+static void end_node(const struct node *node)
+{
+	char path[4096];
+	FILE *list;
+	int pid;
+
+	kill(-node->pid, SIGKILL);
+	snprintf(path, sizeof(path), "%s/cgroup.procs", node->cgroup);
+	list = fopen(path, "r");
+	while (list && fscanf(list, "%d", &pid) == 1)
+		kill(pid, SIGKILL);
+	if (list)
+		fclose(list);
+}
+
 static void ended(int sig)
 {
 	(void)sig;	/* only to interrupt wait() */
@@ -102,7 +118,7 @@ int main(int argc, char **argv)
 	if (argc < 8 || n != NODES)
 		errx(2, "usage: uml-pair CGROUP1 CPU1 CGROUP2 CPU2 -- COMMAND1... -- COMMAND2...");
 	sigaction(SIGTERM, &act, NULL);
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM))
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) || prctl(PR_SET_CHILD_SUBREAPER, 1))
 		err(1, "prctl");
 	make_network(net);
 	for (int i = 0; i < NODES; i++) {
@@ -116,7 +132,7 @@ int main(int argc, char **argv)
 	}
 	wait(NULL);	/* the first to end, or interrupted */
 	for (int i = 0; i < NODES; i++)
-		kill(-nodes[i].pid, SIGKILL);
+		end_node(&nodes[i]);
 	while (wait(NULL) > 0)
 		;
 	return 0;

@@ -4,6 +4,7 @@
  * time, and the guest's kernel log as it grows.
  */
 import type { Socket } from 'node:net';
+import { patience } from './files.js';
 
 const HEADER = 9;
 const CHUNK = 65536;
@@ -79,7 +80,7 @@ export class Agent {
   /** Run a program to its end. */
   exec(argv: readonly string[], options: ExecOptions = {}): Promise<Outcome> {
     const id = this.#nextId++;
-    const ms = options.timeout ?? 60000;
+    const ms = (options.timeout ?? 60000) * patience();
     const words = argv.join(' ');
     return new Promise((resolve, reject) => {
       const out: Buffer[] = [];

@@ -20,6 +20,8 @@ export interface Kernel {
   readonly image: string;
   readonly initrd: string;
   readonly root: string;
+  /** more words for its command line; '' for most */
+  readonly words: string;
   /** the project's files, named by their content */
   readonly payload: string;
 }
@@ -46,6 +48,7 @@ export function kernel(name: string): Kernel {
     image: existing(path.join(dir, 'vmlinux')),
     initrd: existing(path.join(dir, 'initrd')),
     root: existing(path.join(dir, 'root.sq')),
+    words: existsSync(path.join(dir, 'words')) ? readFileSync(path.join(dir, 'words'), 'utf8').trim() : '',
     payload: existing(path.join(payloads, `${name}.sq`)),
   };
 }
@@ -56,6 +59,11 @@ export function kernelNames(): string[] {
   if (wanted) return wanted.split(/[\s,]+/);
   const dir = path.join(VM_DIR, 'kernels');
   return existsSync(dir) ? readdirSync(dir).filter((name) => /^\d+\.\d+$/.test(name)) : ['6.1', '6.12'];
+}
+
+/** How much longer everything may take than on a stock kernel: debug kernels are slow. */
+export function patience(): number {
+  return Number(process.env['MARS_VM_PATIENCE'] ?? 1);
 }
 
 /** An own folder for sockets and disks, in memory where possible; short, as socket paths are limited. */

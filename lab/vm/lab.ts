@@ -5,6 +5,7 @@
  */
 import { rmSync } from 'node:fs';
 import { kernel, scratchDir, type Kernel } from './files.js';
+import { leaks } from './leaks.js';
 import { VmNet } from './net.js';
 import { Vm, type VmOptions } from './vm.js';
 
@@ -54,9 +55,10 @@ export class VmLab {
     return vm;
   }
 
-  /** Throws when the kernel log of a guest holds what it must not. */
+  /** Throws when the kernel log of a guest holds what it must not, or memory leaked there. */
   async check(): Promise<void> {
-    const found = (await Promise.all(this.vms.map((vm) => vm.defects()))).flat();
+    const leaked = (await Promise.all(this.vms.map((vm) => leaks(vm)))).flat();
+    const found = [...(await Promise.all(this.vms.map((vm) => vm.defects()))).flat(), ...leaked];
     if (found.length > 0) throw new KernelLogError(found);
   }
 

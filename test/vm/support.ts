@@ -4,7 +4,7 @@
  * and a kernel log that must be clean. See README.md.
  */
 import test, { type ExecutionContext } from 'ava';
-import { kernelNames } from '../../lab/vm/files.js';
+import { kernelNames, patience } from '../../lab/vm/files.js';
 import { VmLab } from '../../lab/vm/lab.js';
 
 /** How a case deviates from the default. */
@@ -24,7 +24,7 @@ export function vmTest(
   for (const name of kernelNames()) {
     if (options.kernels && !options.kernels.includes(name)) continue;
     test.serial(`Linux ${name}: ${title}`, async (t) => {
-      t.timeout(options.timeout ?? 180000);
+      t.timeout((options.timeout ?? 180000) * patience());
       const lab = await VmLab.start(name);
       // ava ends the process after a failed case's timeout; a lab never outlives it
       t.teardown(() => lab.dispose());
