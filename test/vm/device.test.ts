@@ -46,7 +46,7 @@ async function logged(lab: VmLab, size = 64 * MIB, logSize = 256 * MIB): Promise
   const data = await vm.disk('data', { size });
   const log = await vm.disk('log', { size: logSize });
   await vm.sh(
-    `modprobe mars; mkfs.ext4 -q -m 0 -E lazy_itable_init=0 ${log.path}; mkdir /log; mount ${log.path} /log`,
+    `modprobe mars && mkfs.ext4 -q -m 0 -E lazy_itable_init=0 ${log.path}; mkdir /log && mount ${log.path} /log`,
   );
   await control(
     vm,
@@ -283,6 +283,42 @@ vmTest('a writer that waits for log space keeps it open, and nobody hangs', asyn
   await vm.sh('rm /log/filler');
   t.is(await vm.until('[ -s /tmp/end ] && cat /tmp/end'), '0\n');
   await control(vm, 'wait i clients 0\nswitch i off\nswitch g off\n');
+});
+
+vmTest('its requests keep the rules, and errors from below arrive as they are', async (t, lab) => {
+  const { vm } = await logged(lab);
+  await control(vm, 'create check c\nconnect c 0 g\nswitch c on\n');
+  await vm.sh(
+    "setsid sh -c 'fio --name=j --filename=/dev/mars/x --size=8m --rw=randwrite --bs=512-64k --direct=1 " +
+      "--ioengine=libaio --iodepth=16 --verify=crc32c --fsync=32 --randseed=3 >/tmp/fio 2>&1; echo $? >/tmp/end' " +
+      '>/dev/null 2>&1 &',
+  );
+  await vm.until('[ "$(marsctl status i in_flight)" -gt 0 ]');
+  await control(vm, 'connect i 0 c\n'); // the check brick slides in under load
+  t.is(await vm.until('[ -s /tmp/end ] && cat /tmp/end'), '0\n');
+  // flush in front of a write: the journal of a file system
+  await vm.sh(
+    'mkfs.ext4 -q -F /dev/mars/x; mkdir -p /mnt; mount /dev/mars/x /mnt; echo kept >/mnt/f; sync; umount /mnt',
+  );
+  t.true(Number(await vm.sh('marsctl status c requests')) > 0);
+  for (const rule of ['twice', 'align', 'vec', 'range'])
+    t.is((await vm.sh(`marsctl status c ${rule}`)).trim(), '0', rule);
+  for (const [errno, words] of [
+    [28, /No space left/],
+    [5, /Input\/output error/],
+  ] as const) {
+    await vm.exec(['marsctl', 'set', 'c', 'check.error', 'text', `1 ${errno} 0 1`]);
+    const outcome = await vm.exec([
+      'dd',
+      'if=/dev/zero',
+      'of=/dev/mars/x',
+      'bs=4k',
+      'count=1',
+      'oflag=direct',
+    ]);
+    t.regex(outcome.stderr, words);
+  }
+  await vm.sh('dd if=/dev/zero of=/dev/mars/x bs=4k count=1 oflag=direct');
 });
 
 vmTest('write through makes every write durable by itself', async (t, lab) => {
