@@ -17,6 +17,7 @@
 
 SHELL := /bin/bash
 PREFIX ?= /usr/local
+VERSION = $(shell sed -nE '0,/"version"/s/.*"version": *"([^"]+)".*/\1/p' package.json)
 NPM_FLAGS := --no-audit --no-fund --loglevel=error
 NATIVE := $(MAKE) -C native -f build.mk --no-print-directory
 AVA := node_modules/.bin/ava
@@ -94,6 +95,7 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/lib/mars/build/Release
 	install -m 0755 build/Release/*.node $(DESTDIR)$(PREFIX)/lib/mars/build/Release/
 	for p in marsadm marsd; do ln -sf ../lib/mars/bin/$$p $(DESTDIR)$(PREFIX)/bin/$$p; done
+	scripts/kernel-source.sh $(DESTDIR)/usr/src/mars-$(VERSION) copy
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/65-mars.rules
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/mars.target
 	sed 's,@BINDIR@,$(PREFIX)/bin,' packaging/systemd/marsd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/marsd.service

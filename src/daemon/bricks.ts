@@ -67,10 +67,22 @@ export class Bricks {
     this.#engine.set(name, key, value);
   }
 
-  /** Press the button and wait until the lamps agree. Throws EngineError when refused. */
+  /**
+   * Press the button and wait until the lamps agree. Throws EngineError when refused, also when
+   * that turns out later: then the lamps fall back to off, and the state says why.
+   */
   async power(name: string, on: boolean): Promise<BrickStatus> {
     this.#engine.switch(name, on);
-    return this.wait(name, (s) => (on ? s.ledOn : s.ledOff));
+    const status = await this.wait(name, (s) => (on ? s.ledOn || fellBack(s) : s.ledOff));
+    if (!on || status.ledOn) return status;
+    this.#engine.switch(name, false);
+    throw new EngineError({
+      message: `switching ${name} on failed: ${status.state} (errno ${status.error})`,
+      code: 'EIO',
+      errno: status.error,
+      reason: status.state,
+      syscall: 'switch',
+    });
   }
 
   /** Wait until a brick satisfies `done`; sees the present state first. */
@@ -135,6 +147,9 @@ export class Bricks {
     return { promise, cancel: stop };
   }
 }
+
+/** The button is on, the lamps are off again. */
+const fellBack = (s: BrickStatus): boolean => s.button && s.ledOff && s.state !== 'ok';
 
 /** Refused only because requests on replaced routes still pass through the brick. */
 function passesWithGone(error: unknown, status: BrickStatus | undefined): boolean {

@@ -5,8 +5,9 @@
  * Says `marsd: ready` on stdout (and READY=1 to the service manager) when
  * everything the tree asks for is under way. SIGTERM and SIGINT stop it in an
  * orderly way; after kill -9 the next start does the rest. Devices of mars.ko stay as
- * they are in both cases.
+ * they are in both cases, unless the machine halts.
  */
+import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
@@ -42,6 +43,12 @@ function lockOrExplain(dir: string): number {
     if (error instanceof MarsError) throw error;
     throw new MarsError('tree-not-writable', { found: asMarsError(error).found ?? dir, cause: error });
   }
+}
+
+/** Is the whole machine going down? Only systemd can tell; without it devices stay until the end. */
+function halting(): boolean {
+  const asked = spawnSync('systemctl', ['is-system-running'], { encoding: 'utf8', timeout: 5000 });
+  return !asked.error && asked.stdout.trim() === 'stopping';
 }
 
 async function serve(options: DaemonOptions, stop: Promise<string>): Promise<void> {
@@ -80,7 +87,7 @@ async function serve(options: DaemonOptions, stop: Promise<string>): Promise<voi
     process.stdout.write('marsd: ready\n');
     notifyReady('READY=1', process.env['NOTIFY_SOCKET']);
     say(`stopping: ${await stop}`);
-    await node.close();
+    await node.close(halting());
     end(!node.devicesOpen);
   } finally {
     tree.close();

@@ -98,10 +98,13 @@ export class Node {
     });
   }
 
-  /** Stop in an orderly way: devices away, unless they outlive us, logs drained, facts published. */
-  async close(): Promise<void> {
+  /**
+   * Stop in an orderly way: logs drained, facts published, devices away. Devices that can do without
+   * us stay, unless `halting`: the machine goes down.
+   */
+  async close(halting = false): Promise<void> {
     const { cluster, publisher, host } = this.#ctx;
-    await Promise.all([...this.#resources.values()].map((r) => r.stop()));
+    await Promise.all([...this.#resources.values()].map((r) => r.stop(halting)));
     publisher.now({ [keys.nodeActual(host, 'alive')]: '0' });
     await cluster.close();
     this.#stop.abort();

@@ -133,11 +133,11 @@ export class Resource {
   }
 
   /** Stop everything in an orderly way; the tree keeps what is needed to go on later. */
-  async stop(): Promise<void> {
+  async stop(halting: boolean): Promise<void> {
     this.#stopped = true;
     await this.#running;
     // The next daemon goes on with it, and with a rotation that is under way.
-    if (this.#primary && this.#ctx.home.outlives) return this.#tellLast();
+    if (this.#primary && this.#ctx.home.outlives && !halting) return this.#tellLast();
     // A rotation takes a moment, or on a full log disk as long as that is full.
     const late = new Promise<void>((resolve) => void this.#ctx.timers.set(STOP_MS, resolve));
     if (this.#rotation) await Promise.race([this.#rotation, late]);
