@@ -60,7 +60,8 @@ function openKernel(control: string): Driven {
   throw new MarsError('engine-busy', { found: control });
 }
 
-function explained(error: unknown): unknown {
+/** What the engine threw at its start, with a code of the catalogue; other errors stay. */
+export function explained(error: unknown): unknown {
   if (!(error instanceof EngineError)) return error;
   const code =
     error.code === 'ENGINE_TOO_OLD'

@@ -155,7 +155,8 @@ function refusal(verb: Verb, errno: number, reason: string, about: string): Engi
 /** Newest log format this program can read. */
 const LOG_FORMAT = 1;
 
-function mismatch(what: string, theirs: number, ours: number): EngineError {
+/** Engine and program are of different ages: EngineError ENGINE_TOO_OLD or ENGINE_TOO_NEW. */
+export function mismatch(what: string, theirs: number, ours: number): EngineError {
   const age = theirs < ours ? 'OLD' : 'NEW';
   return new EngineError({
     message: `the engine speaks ${what} version ${theirs}, this program ${ours}`,

@@ -3,11 +3,14 @@
 import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import { Backoff } from '../../../src/daemon/backoff.js';
-import { openEngine } from '../../../src/daemon/engine.js';
+import { explained, openEngine } from '../../../src/daemon/engine.js';
 import { newer } from '../../../src/daemon/inherit.js';
 import { TreeNames } from '../../../src/daemon/names.js';
 import { parseOptions } from '../../../src/daemon/options.js';
+import { engineBinding } from '../../../src/engine/bindings.js';
+import { EmbeddedEngine, mismatch } from '../../../src/engine/engine.js';
 import { homeOf } from '../../../src/engine/homes.js';
+import { ABI_VERSION, decodeAbi, encodeVersion } from '../../../src/engine/structs.js';
 import type { LogIdent } from '../../../src/engine/types.js';
 import type { LocalLog } from '../../../src/strategy/resource.js';
 
@@ -45,12 +48,23 @@ test('bricks name their tree: cluster and host', (t) => {
   t.true(names.of('r'.repeat(63)).log(999_999_999n).length <= 127);
 });
 
-test('without mars.ko auto takes the embedded engine, and kernel is refused', (t) => {
+test.serial('without mars.ko auto takes the embedded engine, and kernel is refused', (t) => {
   const driven = openEngine('auto', '/dev/mars-control-absent');
   t.is(driven.engine.kind, 'embedded');
   driven.end(true);
   t.throws(() => openEngine('kernel', '/dev/mars-control-absent'), { code: 'no-engine' });
   t.throws(() => openEngine('kernel', '/dev/null'), { code: 'no-engine' });
+});
+
+test.serial('an engine of another age is told from the answer to a call it does not understand', (t) => {
+  const engine = new EmbeddedEngine();
+  const call = encodeVersion();
+  call.writeUInt16LE(ABI_VERSION + 1, 4);
+  t.true(engineBinding().control(call) < 0);
+  t.is(decodeAbi(call), ABI_VERSION);
+  engine.shutdown();
+  t.like(explained(mismatch('ABI', 1, 2)), { code: 'engine-too-old', exit: 7 });
+  t.like(explained(mismatch('ABI', 3, 2)), { code: 'engine-too-new', exit: 7 });
 });
 
 test('the engine is chosen by option, then environment, then what is there', (t) => {
