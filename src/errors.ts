@@ -244,6 +244,11 @@ const catalogue = {
   'read-error': r(1, 'Reading a log failed.'),
   'io-error': r(1, 'Input or output failed.'),
   'disk-error': r(1, 'The data device reports errors.'),
+  'log-lost': r(
+    1,
+    'Logs this replica needs were deleted while it was unreachable, as `log-lost-after` allows; it needs a full sync.',
+    'marsadm invalidate there, when it is back',
+  ),
 } as const satisfies Readonly<Record<string, Reason>>;
 
 export type ReasonCode = keyof typeof catalogue;

@@ -129,9 +129,12 @@ export class Node {
       if (joined) this.#resource(name).trigger();
       else this.#resources.get(name)?.trigger();
     }
+    // Choices for all resources concern each of them.
+    const general = entries.some((e) => e.key.startsWith('defaults'));
     // A member has heard what this host wrote: a new primary may be waiting for that.
     const heard = `/merged-${this.#ctx.host}`;
-    if (entries.some((e) => e.key.endsWith(heard))) for (const r of this.#resources.values()) r.trigger();
+    if (general || entries.some((e) => e.key.endsWith(heard)))
+      for (const r of this.#resources.values()) r.trigger();
   }
 
   /** Log records carry stamps of the engine's clock: it must not lag behind what is known here. */

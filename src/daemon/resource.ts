@@ -16,7 +16,7 @@ import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent } from '../engine/types.js';
 import { MarsError } from '../errors.js';
 import { historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
-import { answerKey, mayInvalidate, pending } from '../strategy/requests.js';
+import { answerKey, mayInvalidate, mayResync, pending } from '../strategy/requests.js';
 import { decide, stepBack, touchedBy, type Goal, type ResourceView } from '../strategy/resource.js';
 import { deletableLogs } from '../strategy/retention.js';
 import { formatPosition, keys, parseCount, parsePosition, type Request } from '../tree/catalogue.js';
@@ -40,6 +40,8 @@ const RETRY_MS = 250;
 const RETRY_MAX_MS = 5000;
 /** How long an orderly stop waits for a rotation, ms. */
 const STOP_MS = 5000;
+/** Longest time to the next look at who may be given up, ms. */
+const LOOK_MAX_MS = 3_600_000;
 /** Progress is looked at this much later, together with what follows it, ms. */
 const GATHER_MS = 10;
 
@@ -75,6 +77,8 @@ export class Resource {
   #rotation: Promise<void> | undefined;
   #why = 'ok';
   #gathering = false;
+  /** a look is due when a member may be given up */
+  #waiting = false;
   /** a log to be applied as far as it reaches, and the tree this was decided from */
   #following: { readonly log: LogRef; readonly snap: Snapshot } | undefined;
   readonly #pins = new Set<{ readonly number: bigint }>();
@@ -561,12 +565,14 @@ export class Resource {
     const { host, tree } = this.#ctx;
     const asked = (what: Request): string | undefined => pending(tree.snapshot(), this.name, host, what);
     const invalidate = asked('invalidate');
-    if (invalidate !== undefined && !this.#primary && mayInvalidate(tree.snapshot(), this.name, host)) {
+    const again = invalidate !== undefined || mayResync(tree.snapshot(), this.name, host);
+    if (again && !this.#primary && mayInvalidate(tree.snapshot(), this.name, host)) {
+      if (invalidate === undefined) this.#ctx.log(`${this.name}: logs needed here were given up; full sync`);
       await this.#sync.stop();
       await this.#forget();
       tree.write({
         [keys.syncstatus(this.name, host)]: '0',
-        [answerKey(this.name, host, 'invalidate')]: invalidate,
+        ...(invalidate !== undefined && { [answerKey(this.name, host, 'invalidate')]: invalidate }),
       });
     }
     const rotate = asked('rotate');
@@ -611,10 +617,29 @@ export class Resource {
     const view = this.#view();
     const own = this.#primary?.status()?.val['ckptNumber'] ?? view.applied?.number;
     const pinned = [...this.#pins].map((p) => p.number);
-    const gone = deletableLogs(view, own, pinned);
+    const now = this.#ctx.engine.lamport().lamport;
+    const gone = deletableLogs(view, own, pinned, this.#shortOfSpace() ? now : undefined);
+    if (Object.keys(gone.lost).length > 0) this.#ctx.publisher.now(gone.lost);
+    if (gone.again !== undefined) this.#lookAgain(gone.again - now);
     for (const log of gone.logs) await this.store.remove(log);
     if (gone.versions.length > 0)
       this.#fact(Object.fromEntries(gone.versions.map((key) => [key, null] as const)));
+  }
+
+  #shortOfSpace(): boolean {
+    const state = this.#primary?.status()?.state;
+    const full = state === 'log-space-low' || state === 'log-space-full';
+    return full || this.#fetch.problem === 'log-space-full';
+  }
+
+  /** In `ns` from now a member may be given up; nothing else tells. */
+  #lookAgain(ns: bigint): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#ctx.timers.set(Math.min(Number(ns / 1_000_000n) + 1, LOOK_MAX_MS), () => {
+      this.#waiting = false;
+      this.trigger();
+    });
   }
 
   /** Follow a growing size with the data brick; a log covers the size it was begun with. */

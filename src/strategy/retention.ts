@@ -5,42 +5,140 @@
  * A log is needed while any member has not applied all of it, while a sync that
  * is under way may still ask for it, and while it is the newest here. Everything
  * older than the oldest need can go, with the version links of the same age.
+ *
+ * One exception, which an operator has to allow: while log space is short, a
+ * member that has been unreachable for longer than `log-lost-after` seconds (in
+ * `resource-R/defaults` or `defaults`) holds nothing back any more. That it is lost
+ * is written down before the first log goes; it needs a full sync then, which it
+ * begins by itself if `resync-lost` is 1. The default of both is: never.
  */
-import { keys, parsePosition } from '../tree/catalogue.js';
+import { keys, parseCount, parsePosition } from '../tree/catalogue.js';
+import type { Changes, Snapshot } from '../tree/types.js';
 import { members } from './history.js';
 import type { LocalLog, ResourceView } from './resource.js';
 
-/** Logs to delete and version links to drop. */
+/** Logs to delete and what to write into the tree before. */
 export interface Deletable {
   readonly logs: readonly LocalLog[];
+  /** version links to drop */
   readonly versions: readonly string[];
+  /** who is lost from now on, and who no longer is */
+  readonly lost: Changes;
+  /** stamp at which the next member may be given up, if nothing changes before */
+  readonly again: bigint | undefined;
+}
+
+/** An operator's choice for a resource, or for all of them. */
+export const setting = (snap: Snapshot, resource: string, name: string): string | undefined =>
+  snap.value(keys.resourceDefault(resource, name)) ?? snap.value(keys.default(name));
+
+/** Number of the log a member stands in. */
+const standsIn = (snap: Snapshot, resource: string, host: string): bigint | undefined =>
+  parsePosition(snap.value(keys.replay(resource, host)) ?? '')?.number;
+
+/** Some member has deleted, by permission, logs that `host` still needed. */
+export function isLost(snap: Snapshot, resource: string, host: string): boolean {
+  const at = standsIn(snap, resource, host);
+  if (at === undefined) return false;
+  return members(snap, resource).some((other) => {
+    const oldest = parseCount(snap.value(keys.lost(resource, other, host)));
+    return oldest !== undefined && at < oldest;
+  });
+}
+
+/** Members that hold back logs `host` itself is through with, those that stand furthest behind first. */
+export function holders(snap: Snapshot, resource: string, host: string): string[] {
+  const own = standsIn(snap, resource, host) ?? 0n;
+  return members(snap, resource)
+    .filter((h) => h !== host && !isLost(snap, resource, h))
+    .flatMap((h) => {
+      const at = standsIn(snap, resource, h);
+      return at !== undefined && at < own ? [{ h, at }] : [];
+    })
+    .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
+    .map(({ h }) => h);
+}
+
+/** When a member may be given up; undefined = never. */
+function givenUpAt(v: ResourceView, host: string): bigint | undefined {
+  const seconds = parseCount(setting(v.snap, v.resource, 'log-lost-after'));
+  const peer = v.snap.get(keys.peer(host));
+  if (seconds === undefined || host === v.me || v.connected.has(host)) return undefined;
+  if (!peer?.value.startsWith('unreachable')) return undefined;
+  // Who has, or is to have, the device is what the others follow.
+  if (v.snap.value(keys.primary(v.resource)) === host) return undefined;
+  if (v.snap.value(keys.actual(v.resource, host, 'is-primary')) === '1') return undefined;
+  return peer.stamp + seconds * 1_000_000_000n;
 }
 
 /**
  * `own` is the number of the log this node itself still needs (its checkpoint);
- * `pinned` are numbers held by syncs that are being served.
+ * `pinned` are numbers held by syncs that are being served; `shortOfSpace` is the
+ * present stamp while log space is short.
  */
 export function deletableLogs(
   v: ResourceView,
   own: bigint | undefined,
   pinned: readonly bigint[],
+  shortOfSpace?: bigint,
 ): Deletable {
-  if (own === undefined) return { logs: [], versions: [] };
+  if (own === undefined) return { logs: [], versions: [], lost: {}, again: undefined };
   const needs = [own, ...pinned];
+  const left: { host: string; number: bigint; until: bigint | undefined }[] = [];
   for (const host of members(v.snap, v.resource)) {
-    const at = parsePosition(v.snap.value(keys.replay(v.resource, host)) ?? '');
+    const number = standsIn(v.snap, v.resource, host);
+    if (number === undefined) continue;
+    const until = shortOfSpace === undefined ? undefined : givenUpAt(v, host);
     // Also of this node itself: after a kill it goes on from what it had published.
-    if (at) needs.push(at.number);
+    if (isLost(v.snap, v.resource, host) || (until !== undefined && until <= (shortOfSpace ?? 0n)))
+      left.push({ host, number, until: undefined });
+    else {
+      needs.push(number);
+      if (until !== undefined) left.push({ host, number, until });
+    }
   }
   const oldest = needs.reduce((a, b) => (a < b ? a : b));
-  const suffix = `-${v.me}`;
+  const logs = v.logs.filter((log) => log.number < oldest);
+  const given = left.filter((m) => m.until === undefined);
+  // The links stay: they tell whether whoever comes back has gone another way meanwhile.
+  const links = given.reduce((a, m) => (a < m.number ? a : m.number), oldest);
+  const waits = left.flatMap((m) => (m.until === undefined || m.number >= own ? [] : [m.until]));
+  return {
+    logs,
+    versions: oldLinks(v, links),
+    lost: { ...found(v), ...loses(v, given, logs, oldest) },
+    again: waits.reduce<bigint | undefined>((a, b) => (a !== undefined && a < b ? a : b), undefined),
+  };
+}
+
+/** Own version links of logs before `oldest`. */
+function oldLinks(v: ResourceView, oldest: bigint): string[] {
   const prefix = keys.versionPrefix(v.resource);
-  const versions = v.snap
-    .list(prefix)
-    .filter((e) => e.key.endsWith(suffix) && BigInt(e.key.slice(prefix.length, prefix.length + 9)) < oldest)
-    .filter(
-      (e) => e.key === keys.version(v.resource, BigInt(e.key.slice(prefix.length, prefix.length + 9)), v.me),
-    )
-    .map((e) => e.key);
-  return { logs: v.logs.filter((log) => log.number < oldest), versions };
+  return v.snap.list(prefix).flatMap(({ key }) => {
+    const number = BigInt(key.slice(prefix.length, prefix.length + 9));
+    return number < oldest && key === keys.version(v.resource, number, v.me) ? [key] : [];
+  });
+}
+
+/** Whoever of `given` needs one of the `logs` that go. */
+function loses(
+  v: ResourceView,
+  given: readonly { readonly host: string; readonly number: bigint }[],
+  logs: readonly LocalLog[],
+  oldest: bigint,
+): Changes {
+  const lost = given.filter((m) => logs.some((log) => log.number >= m.number));
+  return Object.fromEntries(lost.map((m) => [keys.lost(v.resource, v.me, m.host), oldest.toString()]));
+}
+
+/** Members this node had given up that have passed the gap, or are none any more. */
+function found(v: ResourceView): Changes {
+  const prefix = keys.lost(v.resource, v.me, '');
+  const none = v.snap.list(prefix).filter((e) => {
+    const host = e.key.slice(prefix.length);
+    const at = standsIn(v.snap, v.resource, host);
+    const number = parseCount(e.value) ?? 0n;
+    return !members(v.snap, v.resource).includes(host) || (at !== undefined && at >= number);
+  });
+  return Object.fromEntries(none.map((e) => [e.key, null]));
 }

@@ -183,6 +183,8 @@ export const keys = {
   merged: (host: string, peer: string): string => `actual-${host}/merged-${peer}`,
   barrier: (host: string): string => `todo-global/barrier-${host}`,
   default: (name: string): string => `defaults/${name}`,
+  /** the same for one resource, which counts more */
+  resourceDefault: (r: string, name: string): string => `resource-${r}/defaults/${name}`,
   hostDefault: (host: string, name: string): string => `defaults-${host}/${name}`,
   syncLimit: (host: string): string => `defaults-${host}/sync-limit`,
   userspace: (name: string): string => `userspace/${name}`,
@@ -215,6 +217,8 @@ export const keys = {
   syncpos: (r: string, host: string): string => `resource-${r}/syncpos-${host}`,
   todo: (r: string, host: string, what: Switch | Request): string => `resource-${r}/todo-${host}/${what}`,
   actual: (r: string, host: string, fact: string): string => `resource-${r}/actual-${host}/${fact}`,
+  /** number of the oldest log `host` has kept when it gave up `member`, which needs older ones */
+  lost: (r: string, host: string, member: string): string => `resource-${r}/actual-${host}/lost-${member}`,
   msg: (r: string, host: string, key: string): string => `resource-${r}/actual-${host}/msg-${key}`,
   lastPrimary: (r: string): string => `resource-${r}/userspace/last-primary`,
 } as const;
@@ -325,6 +329,9 @@ const GRAMMAR: readonly (readonly [dir: RegExp, leaf: RegExp, fits: Grammar])[] 
   [/^resource-[^/]+\/actual-[^/]+$/, /^(?:open-count|device-size|disk-error|lamport)$/, count],
   [/^resource-[^/]+\/actual-[^/]+$/, /^fetch-pos$/, position],
   [/^resource-[^/]+\/actual-[^/]+$/, /^device-path$/, absolutePath],
+  [/^resource-[^/]+\/actual-[^/]+$/, /^lost-/, count],
+  [/^(?:resource-[^/]+\/)?defaults$/, /^log-lost-after$/, count],
+  [/^(?:resource-[^/]+\/)?defaults$/, /^resync-lost$/, bit],
   [/^local$/, /^(?:address-.+|listen)$/, (v) => parseAddress(v) !== undefined],
   [/^local$/, /^(?:synced-.+|horizon)$/, count],
 ];

@@ -75,6 +75,7 @@ export const STATUS_FIELDS: Readonly<Record<string, string>> = {
   'resources[].members[].problems[].severity': 'error or warning',
   'resources[].members[].problems[].code': 'reason code',
   'resources[].members[].problems[].text': 'a sentence',
+  'resources[].members[].problems[].next': 'the next safe command, where there is one',
   'resources[].members[].messages[].key': 'what it is about: waiting, error, fetch, sync',
   'resources[].members[].messages[].text': 'reason code or text',
 };

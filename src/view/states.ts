@@ -6,6 +6,7 @@
  * whether the local data device exists, and whether the local daemon runs.
  */
 import { REASONS, isReasonCode } from '../errors.js';
+import { holders, isLost } from '../strategy/retention.js';
 import { keys } from '../tree/catalogue.js';
 import {
   actualPrimaries,
@@ -59,7 +60,7 @@ function diskWord(s: Scope, local: Local): string {
   if (s.host === local.me && local.diskPresent === false) return 'NotPresent';
   if (!wish(s, 'attach')) return is(s, 'is-attached') ? 'Detaching' : 'Detached';
   const stop = replayStop(s);
-  if (stop === 'log-missing') return 'Orphan';
+  if (stop === 'log-missing' || isLost(s.snap, s.resource, s.host)) return 'Orphan';
   if (stop !== undefined && stop !== 'split-brain') return `DefectiveLog[${stop}]`;
   if (!is(s, 'is-attached')) return 'NoAttach';
   const primary = isDesignated(s);
@@ -146,14 +147,22 @@ export interface Problem {
   readonly severity: 'error' | 'warning';
   readonly code: string;
   readonly text: string;
+  /** the next safe command, or what else helps */
+  readonly next?: string;
 }
 
 /** Everything that is wrong with one replica. */
 export function problems(s: Scope, local: Local): Problem[] {
   const found: Problem[] = [];
-  const add = (severity: Problem['severity'], code: string, detail = ''): void => {
+  const add = (severity: Problem['severity'], code: string, detail = '', better?: string): void => {
     const text = isReasonCode(code) ? REASONS[code].text : code;
-    found.push({ severity, code, text: detail === '' ? text : `${text} ${detail}` });
+    const next = better ?? (isReasonCode(code) ? REASONS[code].hint : undefined);
+    found.push({
+      severity,
+      code,
+      text: detail === '' ? text : `${text} ${detail}`,
+      ...(next !== undefined && { next }),
+    });
   };
   if (s.host === local.me && isMember(s)) {
     if (!local.daemon) add('error', 'no-daemon');
@@ -165,11 +174,41 @@ export function problems(s: Scope, local: Local): Problem[] {
   const stop = replayStop(s);
   if (stop !== undefined) add('error', stop);
   const state = fact(s, 'state');
-  if (state !== undefined && state !== 'ok') add(state === 'log-space-low' ? 'warning' : 'error', state);
+  if (state !== undefined && state !== 'ok') {
+    const held = state.startsWith('log-space-') ? heldBack(s, local) : undefined;
+    add(state === 'log-space-low' ? 'warning' : 'error', state, held?.by, held?.next);
+  }
+  if (isLost(s.snap, s.resource, s.host) && stop !== 'log-missing') add('error', 'log-lost');
   const published = fact(s, 'split-brain');
   if (published !== undefined && published !== '' && stop !== 'split-brain')
     add('error', 'split-brain', published);
   return found;
+}
+
+/** For whom logs are kept that could go otherwise, and how they can. */
+function heldBack(s: Scope, local: Local): { by: string; next: string } | undefined {
+  const [host, ...more] = holders(s.snap, s.resource, s.host);
+  if (host === undefined) return undefined;
+  const others = more.length > 0 ? ` and ${more.length} more` : '';
+  const r = s.resource;
+  if (!wish(at(s, host), 'connect'))
+    return {
+      by: `Kept for ${host}${others}, which does not fetch.`,
+      next: `marsadm resume-fetch ${r} on ${host}`,
+    };
+  if (!wish(at(s, host), 'allow-replay'))
+    return {
+      by: `Kept for ${host}${others}, which does not replay.`,
+      next: `marsadm resume-replay ${r} on ${host}`,
+    };
+  const connected = reach(s.snap, local.me, host).connected;
+  return {
+    by: `Kept for ${host}${others}${connected ? '' : ', which is unreachable'}.`,
+    next: connected
+      ? `marsadm view ${r} on ${host}`
+      : `bring ${host} back; or give its replica up: marsadm set-link SECONDS ${keys.resourceDefault(r, 'log-lost-after')}, ` +
+        `or for good: marsadm leave-resource ${r} --host ${host} --force`,
+  };
 }
 
 /** All members at once, for a caller that wants every problem of a resource. */

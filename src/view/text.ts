@@ -107,7 +107,10 @@ function progressLines(m: ReplicaStatus, indent: string): string[] {
 
 function problemLines(m: ReplicaStatus, indent: string, paint: Paint): string[] {
   return [
-    ...m.problems.map((p) => paint.bad(`${indent}${p.severity.toUpperCase()} ${p.code}: ${p.text}`)),
+    ...m.problems.flatMap((p) => [
+      paint.bad(`${indent}${p.severity.toUpperCase()} ${p.code}: ${p.text}`),
+      ...(p.next === undefined ? [] : [`${indent}  > ${p.next}`]),
+    ]),
     ...m.messages.map((x) => {
       const line = `${indent}${x.key}: ${explain(x.text)}`;
       return isReasonCode(x.text) && REASONS[x.text].exit === EXIT.ok ? line : paint.bad(line);

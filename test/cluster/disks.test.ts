@@ -2,10 +2,9 @@
 /** Disks and directories that are not as they should be. Each is refused or waited for by name, and nothing is lost. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, statSync, symlinkSync, truncateSync } from 'node:fs';
+import { symlinkSync, truncateSync } from 'node:fs';
 import path from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import type { Lab, LabNode } from '../../lab/lab.js';
+import test from 'ava';
 import {
   block,
   BLOCK,
@@ -13,14 +12,15 @@ import {
   image,
   makeDisk,
   makeLab,
+  mount,
   onDevice,
   R,
   refused,
-  root,
   textOf,
   tool,
   waitMessage,
   waitQuiet,
+  withMounts,
 } from './support.js';
 
 const SIZE = 8 << 20;
@@ -35,12 +35,6 @@ async function lockFile(file: string): Promise<() => Promise<void>> {
     child.stdin.end();
     await once(child, 'close');
   };
-}
-
-/** Mount something that goes away with the test. */
-async function mount(t: ExecutionContext, at: string, ...args: string[]): Promise<void> {
-  await tool('mount', ...args, at);
-  t.teardown(() => tool('umount', '-l', at).catch(() => ''));
 }
 
 test.serial('a disk that is smaller than the resource is refused when joining', async (t) => {
@@ -144,8 +138,6 @@ test.serial('one file serves one resource only, by whatever name it is given', a
   } else t.is(outcome.code, 3);
 });
 
-const withMounts = root ? test.serial : test.serial.skip;
-
 withMounts('a state directory that cannot be written is refused, and nothing is changed', async (t) => {
   const lab = await makeLab(t, { nodes: ['a'] });
   const a = lab.node('a');
@@ -184,85 +176,3 @@ withMounts(
     await compareImages(t, lab, a);
   },
 );
-
-/** A cluster whose node `who` has its state directory on a small file system. */
-const cramped = (t: ExecutionContext, who: string, megabytes: number): Promise<Lab> =>
-  makeLab(t, {
-    size: 16 << 20,
-    daemonArgs: ['--segment', '4M', '--rotate-at', '4M'],
-    before: async (lab) => {
-      const { dir } = lab.node(who);
-      mkdirSync(dir, { mode: 0o700 });
-      await mount(t, dir, '-t', 'tmpfs', '-o', `size=${megabytes}m,mode=700`, 'tmpfs');
-    },
-  });
-
-/** Write `blocks` blocks, flush, and remember what was promised. */
-async function fill(node: LabNode, blocks: number, word: string): Promise<void> {
-  await onDevice(node, async (d) => {
-    for (let i = 0; i < blocks; i += 16)
-      await Promise.all(
-        Array.from({ length: 16 }, (_, k) => d.write(((i + k) % 4096) * BLOCK, block(`${word} ${i + k}`))),
-      );
-    await d.flush();
-  });
-}
-
-withMounts(
-  'a full log disk makes writers wait; they go on when a replica has caught up and logs go',
-  async (t) => {
-    const lab = await cramped(t, 'a', 32);
-    const [a, b] = [lab.node('a'), lab.node('b')];
-    await b.marsadm(['pause-fetch', R]);
-    const full = a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'log-space-full');
-    let done = false;
-    const writing = fill(a, 12_000, 'full').then(() => (done = true));
-    await full;
-    t.false(done);
-    await b.marsadm(['resume-fetch', R]);
-    await writing;
-    await a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'ok' || v === 'log-space-low');
-    await compareImages(t, lab, a);
-  },
-);
-
-withMounts('a full log disk survives kill -9, and writers go on when the disk grows', async (t) => {
-  const lab = await cramped(t, 'a', 24);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await b.marsadm(['pause-fetch', R]);
-  await onDevice(a, async (d) => {
-    await d.write(0, block('flushed'));
-    await d.flush();
-  });
-  const device = await a.open(R);
-  const full = a.waitLink(`resource-${R}/actual-a/state`, (v) => v === 'log-space-full');
-  const writes = Array.from({ length: 12_000 }, (_, i) =>
-    device.write((1 + (i % 4000)) * BLOCK, block(`x ${i}`)),
-  );
-  const ended = Promise.allSettled(writes);
-  await full;
-  await a.kill();
-  device.destroy();
-  await ended;
-  await a.start();
-  await tool('mount', '-o', 'remount,size=200m', a.dir);
-  await a.marsadm(['wait-resource', R, 'is-primary']);
-  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'flushed');
-  await fill(a, 4000, 'room');
-  await b.marsadm(['resume-fetch', R]);
-  await compareImages(t, lab, a);
-});
-
-withMounts('a replica whose log disk is full waits, and goes on when the disk grows', async (t) => {
-  const lab = await cramped(t, 'b', 20);
-  const [a, b] = [lab.node('a'), lab.node('b')];
-  await b.marsadm(['pause-replay', R]);
-  const stuck = waitMessage(b, 'fetch', 'log-space-full');
-  await fill(a, 8000, 'more');
-  await stuck;
-  await tool('mount', '-o', 'remount,size=200m', b.dir);
-  await b.marsadm(['resume-replay', R]);
-  await b.marsadm(['wait-resource', R, 'uptodate']);
-  t.true(statSync(b.dir).isDirectory());
-  await compareImages(t, lab, a);
-});

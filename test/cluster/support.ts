@@ -3,7 +3,7 @@
 import { createHash, randomInt } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { ExecutionContext } from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { CommandError, Lab, run, type LabNode } from '../../lab/lab.js';
 import type { NbdClient } from '../../lab/nbd.js';
 
@@ -143,3 +143,12 @@ export async function onDevice<T>(node: LabNode, work: (device: NbdClient) => Pr
     await device.close();
   }
 }
+
+/** Mount something that goes away with the test. */
+export async function mount(t: ExecutionContext, at: string, ...args: string[]): Promise<void> {
+  await tool('mount', ...args, at);
+  t.teardown(() => tool('umount', '-l', at).catch(() => ''));
+}
+
+/** Tests that mount something need root. */
+export const withMounts = root ? test.serial : test.serial.skip;

@@ -18,13 +18,13 @@ function keyOf(ctx: Context, word: string): string {
   return key;
 }
 
-/** Keys in a `userspace` directory are for everybody; others only with --force. */
+/** Keys in `userspace` and `defaults` directories are for everybody; others only with --force. */
 function writableKey(ctx: Context, word: string): string {
   const key = keyOf(ctx, word);
-  if (!ctx.options.force && !/(?:^|\/)userspace\/[^/]+$/.test(key))
+  if (!ctx.options.force && !/(?:^|\/)(?:userspace|defaults)\/[^/]+$/.test(key))
     throw new MarsError('key-protected', {
       found: key,
-      next: 'use a key below userspace/, or --force if you know what you do',
+      next: 'use a key below userspace/ or defaults/, or --force if you know what you do',
     });
   return key;
 }
@@ -96,7 +96,7 @@ export const treeCommands: readonly Command[] = [
     name: 'set-link',
     args: '<value> <key...>',
     group: 'tree',
-    summary: 'set a key below userspace/ (any key with --force)',
+    summary: 'set a key below userspace/ or defaults/ (any key with --force)',
     run: (ctx, input) => {
       const list = rest(input, 1).map((word) => writableKey(ctx, word));
       const changes = Object.fromEntries(list.map((key) => [key, arg(input, 0)]));
@@ -108,7 +108,7 @@ export const treeCommands: readonly Command[] = [
     name: 'delete-file',
     args: '<key...>',
     group: 'tree',
-    summary: 'delete a key below userspace/ (any key with --force), on all hosts',
+    summary: 'delete a key below userspace/ or defaults/ (any key with --force), on all hosts',
     run: (ctx, input) => {
       const list = rest(input, 0).map((word) => writableKey(ctx, word));
       for (const key of list) if (!ctx.tree().snapshot().get(key)) throw new MarsError('no-such-key', key);

@@ -1,85 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import test from 'ava';
-import type { LogIdent } from '../../../src/engine/types.js';
-import type { Point } from '../../../src/strategy/history.js';
-import {
-  decide,
-  reachedSyncpos,
-  stepBack,
-  touchedBy,
-  type LocalLog,
-  type ResourceView,
-} from '../../../src/strategy/resource.js';
+import { decide, reachedSyncpos, stepBack, touchedBy } from '../../../src/strategy/resource.js';
 import { deletableLogs } from '../../../src/strategy/retention.js';
-import { formatPosition, formatVersion, keys, type Switch } from '../../../src/tree/catalogue.js';
+import { formatPosition, keys } from '../../../src/tree/catalogue.js';
 import { snapshotOf } from '../../support/snapshot.js';
-
-const R = 'r';
-const digest = (text: string): string => text.padEnd(32, '0');
-const at = (number: number, origin: string, pos: number): Point => ({
-  number: BigInt(number),
-  origin,
-  pos: BigInt(pos),
-  digest: digest(`${number}${origin === 'a' ? 'a' : 'b'}${pos}`),
-});
-
-function local(end: Point, prev?: Point, timeline = 1): LocalLog {
-  const ident: LogIdent = {
-    cluster: digest('c'),
-    resource: digest('d'),
-    salt: digest('e'),
-    number: end.number,
-    timeline,
-    origin: end.origin,
-    prevNumber: prev?.number ?? 0n,
-    prevOrigin: prev?.origin ?? '',
-    prevLength: prev?.pos ?? 0n,
-    prevDigest: prev?.digest ?? digest(''),
-  };
-  return { number: end.number, origin: end.origin, end: end.pos, digest: end.digest, ident };
-}
-
-const version = (host: string, own: Point, prev?: Point): Record<string, string> => ({
-  [keys.version(R, own.number, host)]: formatVersion(prev ? { ...own, prev } : own),
-});
-
-const switches = (host: string, off: readonly Switch[] = []): Record<string, string> =>
-  Object.fromEntries(
-    (['attach', 'connect', 'allow-replay', 'sync'] as const).map((s) => [
-      keys.todo(R, host, s),
-      off.includes(s) ? '0' : '1',
-    ]),
-  );
-
-/** A resource of two complete members a and b. */
-const base = (primary: string): Record<string, string> => ({
-  [keys.resourceUuid(R)]: digest('d'),
-  [keys.size(R)]: '1048576',
-  [keys.timeline(R)]: '1',
-  [keys.data(R, 'a')]: '/a',
-  [keys.data(R, 'b')]: '/b',
-  [keys.syncstatus(R, 'a')]: '1048576',
-  [keys.syncstatus(R, 'b')]: '1048576',
-  [keys.primary(R)]: primary,
-  [keys.merged('a', 'b')]: '1000000',
-  [keys.merged('b', 'a')]: '1000000',
-  ...switches('a'),
-  ...switches('b'),
-});
-
-function view(me: string, values: Record<string, string>, rest: Partial<ResourceView> = {}): ResourceView {
-  return {
-    me,
-    resource: R,
-    snap: snapshotOf(values),
-    logs: [],
-    connected: new Set(['a', 'b']),
-    settled: true,
-    primary: false,
-    applied: undefined,
-    ...rest,
-  };
-}
+import { at, base, local, R, switches, version, view } from './support.js';
 
 test('whoever has not joined or is detached does nothing', (t) => {
   t.like(decide(view('c', base('a'))), { mode: 'off', why: 'not-joined' });
