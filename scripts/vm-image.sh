@@ -8,9 +8,10 @@
 #                  kdir             link to the headers mars.ko is built with
 #                  initrd, root.sq  made of guest/*.sh, guest/*.list and tools of this machine
 #   kernels/SERIES/root.key         identifies the content; templates depend on it
+#   systemd.sq                      layer that makes the guest boot with systemd and udev
 #
 #   vm-image.sh [SERIES...]         default: 6.1 6.12; packages unpacked, never installed
-#   vm-image.sh --kernel NAME --image FILE [--modules ROOT] [--kdir DIR]
+#   vm-image.sh --kernel NAME --image FILE [--modules ROOT] [--kdir DIR] [--words TEXT]
 #                                   any other kernel (ROOT/lib/modules/RELEASE; none: all built in)
 #
 # What is up to date is left alone; runs side by side wait for each other.
@@ -22,7 +23,7 @@ export LC_ALL=C
 
 packages=(
   qemu-system-x86 busybox-static kmod cpio xz-utils zstd squashfs-tools gcc libc6-dev util-linux
-  e2fsprogs xfsprogs fio iproute2 iputils-ping nbdkit qemu-utils dmsetup
+  systemd udev e2fsprogs xfsprogs fio iproute2 iputils-ping nbdkit qemu-utils dmsetup
 )
 
 need_packages() {
@@ -132,18 +133,24 @@ make_initrd() {
   rm -rf "$w"
 }
 
-# Programs of this machine with every library they are linked with.
-copy_tools() {
-  local root=$1 tool path lib
-  for tool in $(grep -v '^#' "$src/guest/tools.list"); do
-    path=$(type -P "$tool") || continue
-    cp -L "$path" "$root/usr/bin/$tool"
-    ldd "$path" 2>/dev/null | grep -o '/[^ ]*' || true
-  done | sort -u | while read -r lib; do
-    lib=$(dirname "$(realpath "$(dirname "$lib")")/x")/$(basename "$lib")
+# Libraries the programs on standard input are linked with, at their real places.
+copy_libraries() {
+  local root=$1 lib
+  while read -r path; do ldd "$path" 2>/dev/null | grep -o '/[^ ]*' || true; done | sort -u | while read -r lib; do
+    lib=$(realpath "$(dirname "$lib")")/$(basename "$lib")
     mkdir -p "$root/$(dirname "$lib")"
     cp -Ln "$lib" "$root/$lib"
   done
+}
+
+# Programs of this machine with every library they need.
+copy_tools() {
+  local root=$1 tool path
+  for tool in $(grep -v '^#' "$src/guest/tools.list"); do
+    path=$(type -P "$tool") || continue
+    cp -L "$path" "$root/usr/bin/$tool"
+    echo "$path"
+  done | copy_libraries "$root"
   cp -Ln /lib/x86_64-linux-gnu/libgcc_s.so.1 "$root/usr/lib/x86_64-linux-gnu/" # loaded late, by threads that end
 }
 
@@ -177,6 +184,35 @@ make_root() {
   rm -rf "$root"
 }
 
+# The distribution's systemd and udev as a layer above the root image: their files, what they
+# need, and units that give the agent its place and the machine its address.
+systemd_layer() {
+  local root key file real
+  key=$({ cat "$0" "$src"/guest/systemd/*; dpkg-query -W systemd udev; } | sha256sum | cut -c 1-16)
+  [ "$(cat "$vm/systemd.key" 2>/dev/null)" = "$key" ] && [ -e "$vm/systemd.sq" ] && return
+  root=$(mktemp -d "$vm/systemd.XXXXXX")
+  dpkg -L systemd udev libsystemd-shared |
+    grep '^/' | grep -Ev '^/(\.|usr/share/(doc|man|locale|bug|lintian))' | while read -r file; do
+    { [ -d "$file" ] || [ ! -e "$file" ]; } && continue
+    real=$(realpath "$(dirname "$file")")/$(basename "$file")
+    mkdir -p "$root/$(dirname "$real")"
+    cp -an "$real" "$root/$real"
+  done
+  find "$root" -type f -perm /100 | copy_libraries "$root"
+  mkdir -p "$root"/{etc/systemd/system/multi-user.target.wants,var/log,var/lib/systemd}
+  rm -rf "$root"/etc/systemd/system/*.wants/* "$root/etc/machine-id"
+  echo 5f1c0ffee0ddba115ca1ab1e00000001 >"$root/etc/machine-id" # no first boot: presets of the distribution stay off
+  for file in "$src"/guest/systemd/*.service; do
+    cp "$file" "$root/etc/systemd/system/"
+    ln -s "../$(basename "$file")" "$root/etc/systemd/system/multi-user.target.wants/"
+  done
+  install -D -m 0755 "$src/guest/systemd/net.sh" "$root/lab/net"
+  mksquashfs "$root" "$vm/systemd.sq.tmp" -comp lz4 -noappend -quiet -no-progress -all-root >/dev/null
+  mv "$vm/systemd.sq.tmp" "$vm/systemd.sq"
+  echo "$key" >"$vm/systemd.key"
+  rm -rf "$root"
+}
+
 images() {
   local dir=$vm/kernels/$1 release key
   release=$(<"$dir/release")
@@ -189,13 +225,14 @@ images() {
 }
 
 custom() {
-  local name= image= modules= kdir= dir
+  local name= image= modules= kdir= words= dir
   while [ $# -gt 0 ]; do
     case $1 in
     --kernel) name=$2 ;;
     --image) image=$(realpath "$2") ;;
     --modules) modules=$(realpath "$2") ;;
     --kdir) kdir=$(realpath "$2") ;;
+    --words) words=$2 ;;
     esac
     shift 2
   done
@@ -205,20 +242,24 @@ custom() {
   [ -z "$kdir" ] || ln -sfn "$kdir" "$dir/kdir"
   [ -z "$modules" ] || ln -sfn "$modules" "$dir/unpacked"
   release_of "$kdir" >"$dir/release"
+  echo "$words" >"$dir/words" # for its command line
+  touch "$dir/custom"
   images "$name"
 }
 
 mkdir -p "$vm/kernels"
 exec 9>"$vm/.lock"
 flock 9
+rm -rf "$vm"/{initrd,root,systemd}.?????? # of runs that were killed
 need_packages
 programs
 if [ "${1:-}" = --kernel ]; then
   custom "$@"
 else
+  systemd_layer
   for series in "${@:-6.1 6.12}"; do
     for s in $series; do
-      fetch "$s"
+      [ -e "$vm/kernels/$s/custom" ] || fetch "$s"
       images "$s"
     done
   done

@@ -73,5 +73,5 @@ for kernel in "$@"; do
   image "$kernel" "$tree"
 done
 # Images and templates nobody asked for lately.
-find "$out" "$vm/templates" -mindepth 1 -maxdepth 1 \( -name '*-*.sq' -o -type d ! -name 'tree.*' \) -mmin +120 \
+find "$out" "$vm/templates" -mindepth 1 -maxdepth 1 \( -name '*-*.sq' -o -type d ! -name 'tree.*' \) -mmin +45 \
   -exec rm -rf {} + 2>/dev/null || true

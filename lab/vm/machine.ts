@@ -46,8 +46,10 @@ export interface Boot {
   readonly append?: string;
   /** a reboot restarts the guest instead of ending the machine */
   readonly reboot?: boolean;
-  readonly rootImage?: string;
-  readonly disks?: readonly string[];
+  /** squashfs images above the root image, the topmost first */
+  readonly layers?: readonly string[];
+  /** ext4 image for what the guest writes to its root; without it that is memory */
+  readonly upper?: string;
 }
 
 /** The machine is gone, or never came up. */
@@ -65,12 +67,24 @@ function memoryArgs(shape: Shape, boot: Boot): string[] {
   ];
 }
 
+/** Which disks hold the layers: the third and following. */
+function upperWords(boot: Boot): string {
+  const names = [...(boot.layers ?? []), ...(boot.upper === undefined ? [] : [boot.upper])].map(
+    (_, i) => `/dev/vd${String.fromCharCode('c'.charCodeAt(0) + i)}`,
+  );
+  const upper = boot.upper === undefined ? undefined : names.pop();
+  return (
+    (names.length > 0 ? ` lab.layers=${names.join(',')}` : '') +
+    (upper === undefined ? '' : ` lab.upper=${upper}`)
+  );
+}
+
 /** Arguments for the emulator; the same devices for a template and its clones. */
 export function machineArgs(kernel: Kernel, shape: Shape, place: Place, boot: Boot): string[] {
   const at = (file: string): string => path.join(place.dir, `${place.name}.${file}`);
-  const disk = (id: string, file: string): string[] => [
+  const disk = (id: string, file: string, readonly = 'on'): string[] => [
     '-drive',
-    `file=${file},if=none,id=${id},format=raw,readonly=on,cache=unsafe`,
+    `file=${file},if=none,id=${id},format=raw,readonly=${readonly},cache=unsafe`,
     '-device',
     `virtio-blk-pci,drive=${id}`,
   ];
@@ -80,7 +94,9 @@ export function machineArgs(kernel: Kernel, shape: Shape, place: Place, boot: Bo
     ...['-nodefaults', '-no-user-config', '-display', 'none', ...(boot.reboot ? [] : ['-no-reboot'])],
     ...['-kernel', kernel.image, '-initrd', kernel.initrd, '-append'],
     'console=ttyS0 panic=-1 mitigations=off nokaslr no_timer_check loglevel=4 hung_task_panic=0 ' +
-      (boot.append ?? ''),
+      `${kernel.words} ` +
+      (boot.append ?? '') +
+      upperWords(boot),
     ...['-chardev', `file,id=con,path=${at('console')},append=on`, '-serial', 'chardev:con'],
     ...['-qmp', `unix:${at('qmp')},server=on,wait=off`],
     ...['-device', 'virtio-serial-pci,id=vs', '-chardev'],
@@ -88,8 +104,10 @@ export function machineArgs(kernel: Kernel, shape: Shape, place: Place, boot: Bo
     ...['-device', 'virtserialport,bus=vs.0,chardev=ctl,name=lab.ctl'],
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
     ...['-device', 'vmgenid,guid=auto'],
-    ...disk('root', boot.rootImage ?? kernel.root),
+    ...disk('root', kernel.root),
     ...disk('payload', kernel.payload),
+    ...(boot.layers ?? []).flatMap((layer, i) => disk(`layer${i}`, layer)),
+    ...(boot.upper === undefined ? [] : disk('upper', boot.upper, 'off')),
     '-netdev',
     `dgram,id=n0,local.type=unix,local.path=${path.join(place.dir, place.name)}.net,` +
       `remote.type=unix,remote.path=${path.join(place.dir, 'switch')}`,
@@ -150,7 +168,7 @@ async function freeze(machine: Machine, template: Template): Promise<void> {
 
 /** Load modules the tests need, and read into the page cache what they run: no more than that survives. */
 const WARM_UP =
-  'modprobe -a dm_mod xfs nvme sd_mod virtio_scsi 2>/dev/null; depmod -a; ' +
+  'modprobe -a dm_mod xfs nvme sd_mod virtio_scsi 2>/dev/null; ' +
   'cd /usr/bin; cat /lib64/* /usr/lib/x86_64-linux-gnu/* node fio bash busybox dmsetup mkfs.ext4 mount umount ' +
   'ip e2fsck 2>/dev/null >/dev/null; find /opt/mars -type f | xargs cat >/dev/null; sync';
 

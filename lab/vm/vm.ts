@@ -3,11 +3,13 @@
  * One virtual machine: started from a template, it can be told anything a person at the console
  * could, lose its power, and come back with its disks. Its kernel log is kept over all starts.
  */
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecOptions, Outcome } from './agent.js';
 import { Disk, type DiskOptions } from './disk.js';
-import type { Kernel } from './files.js';
+import { VM_DIR, type Kernel } from './files.js';
 import { defects, parseKmsg } from './kernellog.js';
 import { startMachine, template, type Boot, type Machine, type Shape } from './machine.js';
 
@@ -24,14 +26,17 @@ export class GuestError extends Error {
 
 /** What a machine is made of. */
 export interface VmOptions {
-  /** processors, default 1; 2 to let races happen */
+  /** processors, default MARS_VM_SMP or 1; 2 to let races happen */
   readonly smp?: number;
-  /** MiB of memory, default 512 */
+  /** MiB of memory, at least MARS_VM_MEM; default 512 */
   readonly mem?: number;
   /** more words for the kernel; such a machine boots instead of being cloned (seconds, not 0.1 s) */
   readonly append?: string;
-  /** own root image, which boots as well; its PID 1 is named by `append` */
-  readonly rootImage?: string;
+  /**
+   * boot with systemd and udev (as PID 1) instead, the root on a disk that survives; more layers
+   * above it, the topmost first
+   */
+  readonly systemd?: { readonly layers?: readonly string[] };
   /** a reboot of the guest restarts it; without it the machine ends */
   readonly reboot?: boolean;
 }
@@ -60,7 +65,10 @@ export class Vm {
     this.#dir = dir;
     this.#options = options;
     this.#number = number;
-    this.#shape = { smp: options.smp ?? 1, mem: options.mem ?? 512 };
+    this.#shape = {
+      smp: options.smp ?? Number(process.env['MARS_VM_SMP'] ?? 1),
+      mem: Math.max(options.mem ?? 512, Number(process.env['MARS_VM_MEM'] ?? 0)),
+    };
     this.ip = `10.77.0.${number}`;
   }
 
@@ -89,24 +97,40 @@ export class Vm {
   /** Start it: a clone of the template, or a boot where the options ask for one. */
   async start(): Promise<void> {
     const place = { name: this.name, dir: this.#dir };
-    const { append, rootImage, reboot } = this.#options;
-    const boots = append !== undefined || rootImage !== undefined;
-    const boot: Boot = boots
-      ? {
-          append: append ?? '',
-          ...(reboot === undefined ? {} : { reboot }),
-          ...(rootImage === undefined ? {} : { rootImage }),
-        }
-      : { clone: await template(this.kernel, this.#shape) };
+    const boots = this.#options.append !== undefined || this.#options.systemd !== undefined;
+    const boot = boots ? this.#boot() : { clone: await template(this.kernel, this.#shape) };
     this.#machine = await startMachine(this.kernel, this.#shape, place, boot);
     if (boots) await this.#machine.agent.hello(1);
     else await this.#machine.agent.ping();
-    const mac = `52:54:00:00:01:${this.#number.toString(16).padStart(2, '0')}`;
-    await this.sh(
-      `hostname ${this.name}; date -s @${(Date.now() / 1000).toFixed(3)} >/dev/null; echo 127.0.0.1 localhost ${this.name} >/etc/hosts; ` +
-        `ip link set eth0 address ${mac}; ip addr add ${this.ip}/24 dev eth0; ip link set eth0 up`,
-    );
+    if (!this.#options.systemd) await this.#settle();
     for (const disk of this.disks) await this.#attach(disk);
+  }
+
+  get #mac(): string {
+    return `52:54:00:00:01:${this.#number.toString(16).padStart(2, '0')}`;
+  }
+
+  /** Clones have the template's name, clock and address. */
+  async #settle(): Promise<void> {
+    await this.sh(
+      `hostname ${this.name}; date -s @${(Date.now() / 1000).toFixed(3)} >/dev/null; ` +
+        `echo 127.0.0.1 localhost ${this.name} >/etc/hosts; ` +
+        `ip link set eth0 address ${this.#mac}; ip addr add ${this.ip}/24 dev eth0; ip link set eth0 up`,
+    );
+  }
+
+  #boot(): Boot {
+    const { append, systemd, reboot } = this.#options;
+    const words = append ?? '';
+    if (!systemd) return { append: words, reboot: reboot ?? false };
+    const upper = path.join(this.#dir, `${this.name}-root.img`);
+    if (!existsSync(upper)) execFileSync('mkfs.ext4', ['-q', '-F', upper, '256M']);
+    return {
+      append: `${words} lab.init=/lib/systemd/systemd lab.host=${this.name} lab.ip=${this.ip} lab.mac=${this.#mac}`,
+      layers: [...(systemd.layers ?? []), path.join(VM_DIR, 'systemd.sq')],
+      upper,
+      reboot: reboot ?? true,
+    };
   }
 
   /** Plug a disk in and wait until the guest has found it. */
