@@ -14,6 +14,6 @@ for fs in debugfs:/sys/kernel/debug tracefs:/sys/kernel/tracing configfs:/sys/ke
 done
 modprobe -aq virtio_net virtio_rng
 ip link set lo up
-[ -e /dev/vdb ] && mount -t squashfs -o ro /dev/vdb /opt/mars && depmod -a
+[ -e /dev/vdb ] && mount -t squashfs -o ro /dev/vdb /opt/mars && /usr/bin/depmod -a 2>/dev/null
 cd /root || exit 1
 exec /lab/labd
