@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The source of mars.ko as the kernel's build system wants it:
-#   kernel-source.sh FOLDER copy    for /usr/src/mars-VERSION (DKMS)
+#   kernel-source.sh FOLDER copy    with dkms.conf, for /usr/src/mars-VERSION
 #   kernel-source.sh FOLDER link    links to ours; what was built there stays
 # Sources that no longer exist are removed, and version.h is written.
 set -euo pipefail
@@ -15,7 +15,11 @@ mkdir -p "$out"
 find "$out" -name '*.[ch]' -xtype l -delete
 case $2 in
   link) cp -rsf "${parts[@]/#/$PWD/kernel/}" "$out" ;;
-  copy) (cd kernel && cp -r "${parts[@]}" "$out") ;;
+  copy)
+    rm -rf "${parts[@]/#/$out/}"
+    cp -r "${parts[@]/#/kernel/}" "$out"
+    sed "s/@VERSION@/$version/" packaging/dkms/dkms.conf >"$out/dkms.conf"
+    ;;
   *) echo "copy or link?" >&2; exit 1 ;;
 esac
 

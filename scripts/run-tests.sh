@@ -45,6 +45,7 @@ step check make --no-print-directory check
 step addon make --no-print-directory native
 step typescript node_modules/.bin/tsc -p tsconfig.json
 step kernel-cc scripts/kernel-check.sh
+step dkms scripts/dkms-check.sh
 step core-asan core_asan
 step core-tsan core_tsan
 step fuzz fuzz

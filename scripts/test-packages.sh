@@ -10,7 +10,7 @@ packages=(
   fio nbdkit libnbd-bin libnbd-dev qemu-utils # third-party NBD clients and servers
   fuse3 mount # with nbdfuse of libnbd-bin: a real file system on the device
   e2fsprogs iproute2 util-linux
-  "linux-headers-$(dpkg --print-architecture)" sparse # the core compiled as kernel code
+  "linux-headers-$(dpkg --print-architecture)" sparse dkms # mars.ko
 )
 
 missing=()
