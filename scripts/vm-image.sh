@@ -3,6 +3,7 @@
 # Kernels and root images of the virtual machines, into build/vm:
 #
 #   bin/{labd,labswitch}            agent of the guest (static), switch of the host
+#   kernels/SERIES/modules          the modules in root.sq, for depmod with a mars.ko
 #   kernels/SERIES/release          what `uname -r` will say
 #                  vmlinux          uncompressed: boots in half the time
 #                  kdir             link to the headers mars.ko is built with
@@ -170,6 +171,7 @@ make_root() {
   [ -d /etc/drbd.d ] && cp -a /etc/drbd.conf /etc/drbd.d "$root/etc/"
   for d in /lib/drbd/drbd*-84; do [ -e "$d" ] && mkdir -p "$root/usr/lib/drbd" && cp "$d" "$root/usr/lib/drbd/"; done
   install -m 0755 "$src/guest/init.sh" "$root/lab/init"
+  install -m 0755 "$src/guest/payload.sh" "$root/lab/payload"
   install -m 0755 "$vm/bin/labd" "$root/lab/labd"
   mkdir -p "$root/lib/modules/$release/extra"
   if [ -d "$dir/unpacked" ]; then
@@ -177,8 +179,9 @@ make_root() {
     copy_modules "$dir/unpacked" "$release" "$root" $(module_names '/^#/d; s/^initrd: //; p') >/dev/null
     cp "$dir/unpacked/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$release/"
   fi
+  rm -rf "$dir/modules" && mkdir -p "$dir/modules/lib" && cp -r "$root/usr/lib/modules" "$dir/modules/lib/"
   ln -s /opt/mars/mars.ko "$root/lib/modules/$release/extra/mars.ko"
-  depmod -b "$root" "$release"
+  depmod -b "$root" "$release" 2>/dev/null # mars.ko comes later
   mksquashfs "$root" "$dir/root.sq.tmp" -comp lz4 -noappend -quiet -no-progress >/dev/null
   mv "$dir/root.sq.tmp" "$dir/root.sq"
   rm -rf "$root"
@@ -216,7 +219,7 @@ systemd_layer() {
 images() {
   local dir=$vm/kernels/$1 release key
   release=$(<"$dir/release")
-  key=$({ echo "$release"; cat "$0" "$src"/guest/* "$vm/bin/labd" "$(type -P node)"; dpkg-query -W; } | sha256sum | cut -c 1-16)
+  key=$({ echo "$release"; cat "$0" "$src"/guest/*.sh "$src"/guest/*.list "$vm/bin/labd" "$(type -P node)"; dpkg-query -W "${packages[@]}"; } | sha256sum | cut -c 1-16)
   [ "$(cat "$dir/root.key" 2>/dev/null)" = "$key" ] && return
   make_initrd "$dir" "$release"
   make_root "$dir" "$release"

@@ -43,12 +43,26 @@ common() {
   cp build/c/guest/* "$to/tools/" 2>/dev/null || true
 }
 
+# What modprobe in the guest has to know, with mars.ko among the modules.
+index() {
+  local kernel=$1 tree=$2 release work
+  release=$(<"$vm/kernels/$kernel/release")
+  work=$(mktemp -d "$out/index.XXXXXX")
+  cp -r "$vm/kernels/$kernel/modules/lib" "$work/"
+  mkdir -p "$work/lib/modules/$release/extra" "$tree/modules"
+  cp "$tree/mars.ko" "$work/lib/modules/$release/extra/"
+  depmod -b "$work" "$release" 2>/dev/null
+  find "$work/lib/modules/$release" -maxdepth 1 -type f -name 'modules.*' -exec cp {} "$tree/modules/" \;
+  rm -rf "$work"
+}
+
 image() {
   local kernel=$1 tree=$2 key file
   key=$(cd "$tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)
   file=$out/$kernel-$key.sq
   if [ ! -e "$file" ]; then
     mksquashfs "$tree" "$file.$$" -comp lz4 -noappend -quiet -no-progress -all-root >/dev/null
+    truncate -s 96M "$file.$$" # a clone's disks have the size of the template's
     mv "$file.$$" "$file"
   fi
   touch "$file"
@@ -63,12 +77,13 @@ tree=$(mktemp -d "$out/tree.XXXXXX")
 trap 'rm -rf "$tree"' EXIT
 common "$tree"
 for kernel in "$@"; do
-  rm -f "$tree/mars.ko"
+  rm -rf "$tree/mars.ko" "$tree/modules"
   if [ -e "$vm/kernels/$kernel/kdir" ]; then
     log=$out/module-$kernel.log
     KDIR=$(realpath "$vm/kernels/$kernel/kdir") "${MARS_VM_SRC:-.}/scripts/kernel-build.sh" >"$log" 2>&1 ||
       { grep -E 'error|warning|Error' "$log" | head -n 20 >&2; echo "mars.ko for $kernel: see $log" >&2; exit 1; }
     cp "$(tail -n 1 "$log")" "$tree/mars.ko"
+    index "$kernel" "$tree"
   fi
   image "$kernel" "$tree"
 done

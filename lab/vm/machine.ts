@@ -170,7 +170,7 @@ async function freeze(machine: Machine, template: Template): Promise<void> {
 const WARM_UP =
   'modprobe -a dm_mod xfs nvme sd_mod virtio_scsi 2>/dev/null; ' +
   'cd /usr/bin; cat /lib64/* /usr/lib/x86_64-linux-gnu/* node fio bash busybox dmsetup mkfs.ext4 mount umount ' +
-  'ip e2fsck 2>/dev/null >/dev/null; find /opt/mars -type f | xargs cat >/dev/null; sync';
+  'ip e2fsck 2>/dev/null >/dev/null; sync';
 
 async function make(kernel: Kernel, shape: Shape, dir: string): Promise<void> {
   const template = { memory: path.join(dir, 'memory'), state: path.join(dir, 'state') };
@@ -189,7 +189,7 @@ async function make(kernel: Kernel, shape: Shape, dir: string): Promise<void> {
 
 /** The template for that kernel and shape; made when it does not exist yet (some seconds). */
 export async function template(kernel: Kernel, shape: Shape): Promise<Template> {
-  const words = machineArgs(kernel, shape, { name: 'x', dir: '/' }, {}).join(' ');
+  const words = machineArgs({ ...kernel, payload: '' }, shape, { name: 'x', dir: '/' }, {}).join(' ');
   const rootKey = readFileSync(path.join(VM_DIR, 'kernels', kernel.name, 'root.key'), 'utf8');
   const key = createHash('sha256').update(`${words} ${rootKey} ${WARM_UP}`).digest('hex').slice(0, 12);
   const dir = path.join(VM_DIR, 'templates', `${kernel.name}-${shape.smp}-${shape.mem}-${key}`);

@@ -113,7 +113,7 @@ export class Vm {
   /** Clones have the template's name, clock and address. */
   async #settle(): Promise<void> {
     await this.sh(
-      `hostname ${this.name}; date -s @${(Date.now() / 1000).toFixed(3)} >/dev/null; ` +
+      `/lab/payload && hostname ${this.name}; date -s @${(Date.now() / 1000).toFixed(3)} >/dev/null; ` +
         `echo 127.0.0.1 localhost ${this.name} >/etc/hosts; ` +
         `ip link set eth0 address ${this.#mac}; ip addr add ${this.ip}/24 dev eth0; ip link set eth0 up`,
     );

@@ -1,7 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# PID 1 of a guest without systemd: file systems a program expects, the project's files on the
-# second disk, then the agent for good.
+# PID 1 of a guest without systemd: file systems a program expects, then the agent for good.
 PATH=/opt/mars/tools:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH HOME=/root TERM=linux LANG=C.UTF-8 NO_COLOR=1
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -14,6 +13,5 @@ for fs in debugfs:/sys/kernel/debug tracefs:/sys/kernel/tracing configfs:/sys/ke
 done
 modprobe -aq virtio_net virtio_rng
 ip link set lo up
-[ -e /dev/vdb ] && mount -t squashfs -o ro /dev/vdb /opt/mars && /usr/bin/depmod -a 2>/dev/null
 cd /root || exit 1
 exec /lab/labd

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * A machine with systemd and udev, and what `make install` puts on it: devices come back after a
+ * boot without anybody's help.
+ */
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import type { VmLab } from '../../lab/vm/lab.js';
+import type { Vm } from '../../lab/vm/vm.js';
+import { vmTest } from './support.js';
+
+/** An image of what `make install` installs, without what only development needs. */
+function installed(lab: VmLab): string {
+  const root = path.join(lab.dir, 'install');
+  const image = path.join(lab.dir, 'install.sq');
+  execFileSync('make', ['-o', 'build', 'install', `DESTDIR=${root}`, 'PREFIX=/usr'], { stdio: 'pipe' });
+  const modules = path.join(root, 'usr/lib/mars/node_modules');
+  for (const name of ['typescript', 'eslint', '@typescript-eslint', 'prettier', 'ava'])
+    rmSync(path.join(modules, name), { recursive: true, force: true });
+  execFileSync('mksquashfs', [root, image, '-comp', 'lz4', '-quiet', '-no-progress', '-all-root']);
+  rmSync(root, { recursive: true });
+  return image;
+}
+
+const DATA = '/dev/disk/by-id/virtio-lab-hosta-data';
+const DEVICE = '/dev/mars/mydata';
+
+/** A machine that was booted with what is installed, /mars mounted by its fstab; nothing of mars runs. */
+async function machine(lab: VmLab): Promise<Vm> {
+  const vm = lab.add('hosta', { systemd: { layers: [installed(lab)] } });
+  const state = await vm.disk('mars', { size: 512 << 20 });
+  await vm.disk('data', { size: 128 << 20 });
+  await vm.start();
+  await vm.sh(
+    `mkfs.ext4 -q -L marsstate ${state.path}; echo 'LABEL=marsstate /mars ext4 nofail 0 2' >>/etc/fstab; ` +
+      `systemctl daemon-reload; udevadm settle; systemctl start mars.mount`,
+  );
+  return vm;
+}
+
+async function reboot(vm: Vm, boots: number): Promise<void> {
+  await vm.exec(['systemctl', 'reboot', '--no-block']);
+  await vm.booted(boots);
+}
+
+vmTest(
+  'loading the module brings every resource back; loaded at boot, nothing has to be said at all',
+  async (t, lab) => {
+    const vm = await machine(lab);
+    await vm.sh(`marsadm create-cluster --address ${vm.ip}:7777`, { timeout: 180000 });
+    t.is((await vm.exec(['systemctl', 'is-active', 'marsd'])).stdout, 'inactive\n');
+
+    t.log('the module is loaded: udev starts the daemon');
+    await vm.sh('modprobe mars');
+    await vm.until('systemctl is-active marsd', 180000);
+    await vm.sh(`marsadm create-resource mydata ${DATA}`, { timeout: 180000 });
+    await vm.until(`test -b ${DEVICE}`, 180000);
+    await vm.sh(
+      `mkfs.ext4 -q ${DEVICE} && mkdir /data && mount ${DEVICE} /data && echo kept >/data/f && umount /data`,
+    );
+    t.is(await vm.sh('readlink -f /dev/disk/by-mars/mydata'), `${DEVICE}\n`);
+
+    t.log('reboot, then only modprobe');
+    await reboot(vm, 2);
+    t.not((await vm.exec(['test', '-e', DEVICE])).code, 0);
+    await vm.sh('modprobe mars');
+    await vm.until(`test -b ${DEVICE}`, 240000);
+    t.is(await vm.sh(`mount ${DEVICE} /data && cat /data/f; umount /data`), 'kept\n');
+
+    t.log('reboot with the module loaded at boot, and a file system on the device in fstab');
+    await vm.sh(
+      `cp /usr/share/mars/modules-load.d/mars.conf /etc/modules-load.d/; ` +
+        `echo '${DEVICE} /data ext4 nofail,x-systemd.requires=marsd.service 0 0' >>/etc/fstab`,
+    );
+    await reboot(vm, 3);
+    await vm.until('mountpoint -q /data', 240000);
+    t.is(await vm.sh('cat /data/f; echo again >>/data/f; sync /data/f'), 'kept\n');
+
+    t.log('the power fails');
+    await vm.powerCut();
+    await vm.start();
+    await vm.until('mountpoint -q /data', 240000);
+    t.is(await vm.sh('cat /data/f'), 'kept\nagain\n');
+    vm.expected.push(/EXT4-fs .* recovery/);
+  },
+  { timeout: 900000 },
+);
