@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * The daemon and mars.ko: nodes with either engine in one cluster, daemons that die or stop
+ * while devices are used, and two daemons for one kernel.
+ */
+import { fileURLToPath } from 'node:url';
+import { VmCluster, VmNode, type NodeOptions } from '../../lab/vm/cluster.js';
+import { vmTest } from './support.js';
+
+const R = 'data';
+/** name of the device, on every node */
+const DEVICE = 'mydata';
+const DISK = `/dev/mars/${DEVICE}`;
+const NODE: NodeOptions = { disk: { size: 32 << 20 }, stateSize: 192 << 20, daemonArgs: ['--credits=16M'] };
+
+/** An NBD client for guests: the one of the lab, which needs nothing but node. */
+const NBD = fileURLToPath(new URL('../../lab/nbd.js', import.meta.url));
+
+/** A write load in the background that checks what it reads; its exit code goes to a file. */
+const LOAD =
+  `(fio --name=load --filename=${DISK} --rw=randwrite --bs=4k --size=16M --io_size=8M --rate_iops=400 ` +
+  '--ioengine=psync --fsync=16 --verify=crc32c --verify_state_save=0 --output=/root/fio.log; ' +
+  'echo $? >/root/fio.rc) >/dev/null 2>&1 </dev/null & true';
+
+/** The resource on all nodes, up to date; primary on the first. */
+async function resource(nodes: readonly VmNode[]): Promise<void> {
+  const [first, ...rest] = nodes;
+  await first?.marsadm(['create-resource', R, first.data.path, DEVICE]);
+  for (const node of rest) await node.marsadm(['join-resource', R, node.data.path, DEVICE]);
+  for (const node of rest) await node.marsadm(['wait-resource', R, 'uptodate']);
+}
+
+/** Close everything, let everybody catch up, and say how many different disks there are: 1 is right. */
+async function disks(nodes: readonly VmNode[], primary: VmNode): Promise<number> {
+  await primary.marsadm(['wait-umount', R]);
+  await primary.marsadm(['secondary', R]);
+  for (const node of nodes) await node.marsadm(['wait-cluster']);
+  for (const node of nodes) await node.marsadm(['wait-resource', R, 'uptodate']);
+  for (const node of nodes) await node.marsadm(['down', R]);
+  // As it is on the disk, whatever is cached.
+  const read = (node: VmNode): Promise<string> =>
+    node.vm.sh(`dd if=${node.data.path} bs=1M iflag=direct status=none | sha256sum`);
+  return new Set(await Promise.all(nodes.map(read))).size;
+}
+
+/** Value of a key of the tree; '' if there is none. */
+const link = async (node: VmNode, key: string): Promise<string> =>
+  (await node.vm.sh(`readlink /mars/${key} || true`)).trim();
+
+/** Shell words: a number or word in the status of a brick of the resource. */
+const brick = (part: string, field: string): string =>
+  `$(marsctl status $(marsctl list | grep -o '[^ ]*:${R}/${part}') ${field})`;
+
+/** Write a text through the socket of an embedded engine, durably. */
+async function nbdWrite(node: VmNode, text: string): Promise<void> {
+  await node.vm.copyIn(NBD, '/root/nbd.mjs');
+  const script = `import { NbdClient } from '/root/nbd.mjs';
+    const d = await NbdClient.open('/mars/dev/${R}.sock', '${R}');
+    await d.write(0, Buffer.from('${text}'.padEnd(4096, '.')), true);
+    await d.close();`;
+  await node.vm.put('/root/write.mjs', script);
+  await node.vm.sh('node /root/write.mjs', { timeout: 180000 });
+}
+
+vmTest(
+  'kernel and embedded engine in one cluster: each replays what the other has logged',
+  async (t, lab) => {
+    const nodes = await Promise.all([
+      VmNode.make(lab, 'a', NODE),
+      VmNode.make(lab, 'b', NODE),
+      VmNode.make(lab, 'c', { ...NODE, engine: 'embedded' }),
+    ]);
+    const [a, b, c] = nodes;
+    await VmCluster.of(nodes);
+    await resource(nodes);
+    t.is(await link(a, 'actual-c/engine'), 'embedded');
+    t.is(await link(c, 'actual-a/engine'), 'kernel');
+    t.is(await a.ask('view-get-device-path', R), DISK);
+    t.regex(await a.ask('version'), /\(engine: kernel\)$/);
+
+    await a.vm.sh(`mkfs.ext4 -q ${DISK}; mount ${DISK} /mnt; cp /usr/bin/busybox /mnt/file; sync`);
+    const open = await c.marsadm(['primary', R, '--json'], 3);
+    t.regex(open.stdout, /"reason":\s*"device-open"/);
+    t.true(open.stdout.includes(DISK));
+    await a.vm.sh('umount /mnt');
+    await a.marsadm(['wait-umount', R]);
+
+    await c.marsadm(['primary', R]);
+    t.is(await c.ask('view-get-device-path', R), `/mars/dev/${R}.sock`);
+    await nbdWrite(c, 'the boot block belongs to nobody');
+    await c.marsadm(['wait-umount', R]);
+
+    await b.marsadm(['primary', R]);
+    await b.vm.sh(`mount ${DISK} /mnt; cmp /mnt/file /usr/bin/busybox; echo more >/mnt/more; umount /mnt`);
+    t.is(await b.vm.sh(`head -c 32 ${DISK}`), 'the boot block belongs to nobody');
+    t.is(await disks(nodes, b), 1);
+    for (const node of nodes) t.is(await node.stop(), 0);
+    await a.vm.sh('rmmod mars');
+  },
+  { timeout: 600000 },
+);
+
+vmTest(
+  'a daemon is killed under load: the device stays, the next one adopts it, nothing is lost',
+  async (t, lab) => {
+    const nodes = await Promise.all([
+      VmNode.make(lab, 'a', { ...NODE, smp: 2 }),
+      VmNode.make(lab, 'b', NODE),
+    ]);
+    const [a, b] = nodes;
+    await VmCluster.of(nodes);
+    await resource(nodes);
+    await a.vm.sh(LOAD);
+    for (let round = 0; round < 2; round++) {
+      const writes = Number(await a.vm.sh(`echo ${brick('logger', 'writes')}`));
+      await a.vm.until(`[ ${brick('logger', 'writes')} -gt ${writes + 50} ]`);
+      await a.stop('KILL');
+      await a.vm.until(`[ ${brick('logger', 'writes')} -gt ${writes + 100} ]`);
+      const said = a.log.length;
+      await a.start();
+      t.regex(a.log.slice(said), /still primary, writing log 1$/m);
+      t.is(await link(a, `resource-${R}/actual-a/is-primary`), '1');
+    }
+    await a.vm.until('test -s /root/fio.rc', 300000);
+    t.is(await a.vm.get('/root/fio.rc'), '0\n', await a.vm.get('/root/fio.log'));
+    await a.marsadm(['log-rotate', R]);
+    t.is(await a.vm.sh(`echo ${brick('logger', 'number')}`), '2\n');
+    await b.stop('KILL');
+    await a.vm.sh(`dd if=/usr/bin/busybox of=${DISK} bs=4k count=100 conv=fsync`);
+    await b.start();
+    t.is(await disks(nodes, a), 1);
+  },
+  { timeout: 600000 },
+);
+
+vmTest(
+  'a daemon stops in an orderly way: open or not, devices stay; down takes them away',
+  async (t, lab) => {
+    const a = await VmNode.make(lab, 'a', NODE);
+    await VmCluster.of([a]);
+    await resource([a]);
+    await a.vm.sh(`mkfs.ext4 -q ${DISK}; mount ${DISK} /mnt; echo kept >/mnt/f`);
+    t.is(await a.stop(), 0);
+    t.is(await link(a, 'actual-a/alive'), '0');
+    t.is(await link(a, `resource-${R}/actual-a/is-primary`), '1');
+    await a.vm.sh('echo alone >/mnt/g; sync');
+    t.not((await a.vm.exec(['rmmod', 'mars'])).code, 0);
+    const said = a.log.length;
+    await a.start();
+    t.is(await link(a, 'actual-a/alive'), '1');
+    t.regex(a.log.slice(said), /still primary/);
+    await a.vm.sh('umount /mnt');
+    t.is(await a.stop(), 0);
+    await a.vm.sh(`test -b ${DISK}`);
+    await a.start();
+    await a.marsadm(['down', R]);
+    t.is(await a.vm.sh('marsctl list'), '');
+    await a.vm.sh(`test ! -e ${DISK}; mount ${a.data.path} /mnt; cat /mnt/f /mnt/g; umount /mnt`);
+  },
+  { timeout: 600000 },
+);
+
+vmTest(
+  'one kernel, two daemons: the second is refused, and later leaves the bricks of the first alone',
+  async (t, lab) => {
+    const a = await VmNode.make(lab, 'a', NODE);
+    await VmCluster.of([a]);
+    await resource([a]);
+    const other = '/mars/other';
+    await a.vm.sh(`mkdir ${other}; marsadm --dir ${other} create-cluster --address 127.0.0.1:7778`, {
+      timeout: 180000,
+    });
+    const refused = await a.vm.exec(['marsd', '--dir', other], { timeout: 180000 });
+    t.is(refused.code, 3);
+    t.regex(refused.stderr, /engine-busy/);
+    t.is(await a.stop(), 0);
+    await a.vm.sh(`MARS_DIR=${other} setsid marsd >/root/other 2>&1 </dev/null & echo $! >/run/other.pid`);
+    await a.vm.until('grep -q "^marsd: ready" /root/other', 180000);
+    t.regex(await a.vm.get('/root/other'), new RegExp(`left alone: .*:${R}/device`));
+    await a.vm.sh(`dd if=/usr/bin/busybox of=${DISK} bs=4k count=10 conv=fsync`);
+    await a.vm.sh('kill $(cat /run/other.pid)');
+    await a.vm.until('! kill -0 $(cat /run/other.pid) 2>/dev/null');
+    const said = a.log.length;
+    await a.start();
+    t.regex(a.log.slice(said), /still primary/);
+    await a.vm.sh(`cmp -n 40960 /usr/bin/busybox ${DISK}`);
+    const long = await a.marsadm(['create-resource', 'other', a.data.path, 'n'.repeat(27), '--json'], 3);
+    t.regex(long.stdout, /device-name-too-long|device-busy/);
+  },
+  { timeout: 600000 },
+);
