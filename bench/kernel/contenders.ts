@@ -93,12 +93,13 @@ async function prepare(bed: Bed, machine: Machine): Promise<void> {
 }
 
 /** Starts the daemon; ends when it takes commands. */
-async function startDaemon(bed: Bed, machine: Machine): Promise<void> {
+async function startDaemon(bed: Bed, machine: Machine, profile: boolean): Promise<void> {
+  const node = profile ? `node --cpu-prof --cpu-prof-dir=/bench/${machine.name}.profile ` : '';
   await machine.run(
     [
       'set -e',
       'mkfifo /run/marsd-says',
-      `MARS_HOST=${machine.name} setsid ${bed.project}/bin/marsd --engine=kernel >/run/marsd-says 2>&1 </dev/null &`,
+      `MARS_HOST=${machine.name} setsid ${node}${bed.project}/bin/marsd --engine=kernel >/run/marsd-says 2>&1 </dev/null &`,
       'echo $! >/run/marsd.pid',
       'exec 8</run/marsd-says',
       'while read -r line <&8; do echo "$line"; [[ $line == *ready* ]] && break; done',
@@ -108,18 +109,23 @@ async function startDaemon(bed: Bed, machine: Machine): Promise<void> {
   );
 }
 
-/** A resource of mars with one replica that has caught up. */
-export async function mars(bed: Bed): Promise<Contender> {
+/** Ends both daemons in an orderly way; one that was started for it writes its profile. */
+export async function stopDaemons(bed: Bed): Promise<void> {
+  await both(bed, (machine) => machine.run('p=$(</run/marsd.pid); kill $p; tail --pid=$p -f /dev/null'));
+}
+
+/** A resource of mars with one replica that has caught up; `profile`: daemons write one when they end. */
+export async function mars(bed: Bed, profile = false): Promise<Contender> {
   const { primary, secondary } = bed;
   const at = (machine: Machine, ...args: readonly string[]): Promise<string> =>
     machine.run(marsadm(bed, machine, ...args));
   const address = (machine: Machine): string => `--address=${machine.address}:${PORT}`;
   await both(bed, (machine) => prepare(bed, machine));
   await at(primary, 'create-cluster', address(primary));
-  await startDaemon(bed, primary);
+  await startDaemon(bed, primary, profile);
   const token = (await at(primary, 'join-token')).trim().split('\n').at(-1) ?? '';
   await at(secondary, 'join-cluster', token, address(secondary));
-  await startDaemon(bed, secondary);
+  await startDaemon(bed, secondary, profile);
   await both(bed, (machine) => at(machine, 'wait-cluster'));
   await at(primary, 'create-resource', RESOURCE, bed.disks.mars);
   await at(secondary, 'join-resource', RESOURCE, bed.disks.mars);

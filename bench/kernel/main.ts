@@ -4,18 +4,18 @@
  *
  * Environment: BENCH_BEDS (uml,qemu), BENCH_ROUNDS (5), BENCH_SECONDS of a measurement with
  * modelled latency (4), BENCH_SCALE of the work under User Mode Linux (1), BENCH_CONTENDERS
- * (raw,drbd,mars), BENCH_ROWS (a pattern on the names of rows), BENCH_LOG_MIB (1024), KERNEL
- * of the virtual machines (6.1).
+ * (raw,drbd,mars), BENCH_PROFILE (folder for profiles of the daemons, User Mode Linux), BENCH_ROWS (a pattern on the names of rows), BENCH_LOG_MIB (1024), KERNEL
+ * of the virtual machines (6.1), BENCH_WRITE (document that gets the numbers: docs/performance.md).
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { digits, table } from '../stats.js';
 import { compare, cpuTable, latencyTable, rateTable, targetTable } from './compare.js';
-import { drbd, mars, raw, type Contender } from './contenders.js';
+import { drbd, mars, raw, stopDaemons, type Contender } from './contenders.js';
 import { lagTable, memory, replay } from './extras.js';
 import type { Bed } from './machine.js';
 import { LATENCY, startQemu } from './qemu.js';
@@ -25,7 +25,11 @@ import { startUml } from './uml.js';
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const MIB = 1 << 20;
 
-const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const report: string[] = [];
+const say = (text: string): void => {
+  report.push(text);
+  process.stdout.write(`${text}\n`);
+};
 const progress = (text: string): void => void process.stderr.write(`${text}\n`);
 
 function setting(name: string, otherwise: number): number {
@@ -38,6 +42,7 @@ const list = (name: string, otherwise: string): string[] => (process.env[name] ?
 const rounds = setting('BENCH_ROUNDS', 5);
 const beds = list('BENCH_BEDS', 'uml,qemu');
 const wanted = list('BENCH_CONTENDERS', 'raw,drbd,mars');
+const profile = process.env['BENCH_PROFILE'];
 const rows = ROWS.filter((row) => new RegExp(process.env['BENCH_ROWS'] ?? '').test(row.name));
 
 async function contenders(bed: Bed): Promise<Contender[]> {
@@ -47,7 +52,7 @@ async function contenders(bed: Bed): Promise<Contender[]> {
     ['drbd', drbd],
     ['mars', mars],
   ] as const)
-    if (name === 'raw' || wanted.includes(name)) all.push(await make(bed));
+    if (name === 'raw' || wanted.includes(name)) all.push(await make(bed, profile !== undefined));
   return all;
 }
 
@@ -60,6 +65,12 @@ function umlKernel(): string {
 
 function load(when: string): void {
   say(`Load average ${digits(os.loadavg()[0] ?? 0)} at the ${when}.`);
+}
+
+/** Beds are taken down too when somebody ends the benchmark. */
+function closeWhenKilled(bed: Bed): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void bed.close().finally(() => process.exit(1)));
 }
 
 /** mars.ko for a kernel built here; the bench has its own copy of the build. */
@@ -83,6 +94,7 @@ async function onUml(): Promise<void> {
   const kernel = umlKernel();
   const modules = umlModules(kernel);
   const bed = await startUml({ kernel, marsModule: modules.mars, size: 384 * MIB, memory: 1024 });
+  closeWhenKilled(bed);
   try {
     for (const machine of [bed.primary, bed.secondary]) await machine.run(`insmod ${modules.crc32c}`);
     const size = 320 * MIB;
@@ -98,11 +110,16 @@ async function onUml(): Promise<void> {
     say('\n### Targets\n');
     say(targetTable(results, 'cpu'));
     const ours = all.find((c) => c.name === 'mars');
-    if (ours) {
+    if (ours && profile === undefined) {
       say('\n### Working off a log of 1 GiB\n');
       say(await replays(bed, ours, size, args));
     }
     load('end');
+    if (profile !== undefined) {
+      await stopDaemons(bed);
+      for (const { name } of [bed.primary, bed.secondary])
+        cpSync(path.join(bed.exchange, `${name}.profile`), path.join(profile, name), { recursive: true });
+    }
   } catch (error) {
     progress(bed.consoles());
     throw error;
@@ -134,6 +151,7 @@ async function replays(bed: Bed, ours: Contender, size: number, more: readonly s
 async function onQemu(): Promise<void> {
   const seconds = setting('BENCH_SECONDS', 4);
   const bed = await startQemu(process.env['KERNEL'] ?? '6.1', 384 * MIB);
+  closeWhenKilled(bed);
   try {
     const size = 320 * MIB;
     const all = await contenders(bed);
@@ -164,12 +182,27 @@ async function onQemu(): Promise<void> {
   }
 }
 
+const BEGIN = '<!-- bench-kernel: written by make bench-kernel -->';
+const END = '<!-- end of bench-kernel -->';
+
+/** Puts the numbers between the two marks of a document, which it must have. */
+function writeInto(document: string, text: string): void {
+  const old = readFileSync(document, 'utf8');
+  const [from, to] = [old.indexOf(BEGIN), old.indexOf(END)];
+  if (from < 0 || to < from) throw new Error(`${document} has no place for the numbers: ${BEGIN}`);
+  // headings one level deeper than the document's section
+  const deeper = text.replace(/^# .*\n\n?/, '').replaceAll(/^(#+ )/gm, '#$1');
+  writeFileSync(document, `${old.slice(0, from + BEGIN.length)}\n\n${deeper}\n\n${old.slice(to)}`);
+}
+
 async function main(): Promise<void> {
   say(`# mars bench of the kernel module, ${new Date().toISOString().slice(0, 16)}Z\n`);
   say(`${os.cpus().length} x ${os.cpus()[0]?.model ?? '?'}, Linux ${os.release()}, ${rounds} rounds.`);
   load('start');
   if (beds.includes('uml')) await onUml();
   if (beds.includes('qemu')) await onQemu();
+  const document = process.env['BENCH_WRITE'];
+  if (document !== undefined) writeInto(document, report.join('\n'));
 }
 
 await main();

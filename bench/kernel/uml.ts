@@ -37,6 +37,12 @@ const DISKS: Disks = {
   marsLog: '/dev/ubde',
 };
 
+/** The bed, with what the nodes said, and the folder that is /bench for them. */
+export interface UmlBed extends Bed {
+  readonly exchange: string;
+  consoles(): string;
+}
+
 export interface UmlOptions {
   /** folder of the kernel, as scripts/debug-kernels.sh prints it */
   readonly kernel: string;
@@ -139,7 +145,7 @@ function makeDisks(dir: string, node: string, size: number): string[] {
 }
 
 /** Start both nodes; resolves when they take commands. */
-export async function startUml(options: UmlOptions): Promise<Bed & { readonly consoles: () => string }> {
+export async function startUml(options: UmlOptions): Promise<UmlBed> {
   const dir = mkdtempSync('/dev/shm/mars-uml-');
   const pair = path.join(dir, 'uml-pair');
   const accounts: Account[] = [];
@@ -207,6 +213,7 @@ export async function startUml(options: UmlOptions): Promise<Bed & { readonly co
       modules: path.join(options.kernel, 'modules'),
       marsModule: options.marsModule,
       project: ROOT,
+      exchange: dir,
       consoles,
       close,
     };

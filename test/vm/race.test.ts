@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * What must hold when two processors are at it at once: the log changes, credits run out, bricks
+ * come and go, and everybody asks for the state, while data is written and read back.
+ */
+import type { ExecutionContext } from 'ava';
+import type { VmLab } from '../../lab/vm/lab.js';
+import { seeded, Load, Stack } from './stack.js';
+import { vmTest } from './support.js';
+
+const MIB = 1 << 20;
+
+/** A primary with little shadow memory, so that writers wait for credits again and again. */
+async function primary(lab: VmLab, credits?: number): Promise<Stack> {
+  const vm = await lab.vm('a', { smp: 2 });
+  const stack = await Stack.make(vm, {
+    log: { size: 384 * MIB, bus: 'nvme' },
+    ...(credits === undefined ? {} : { credits }),
+  });
+  await stack.up();
+  return stack;
+}
+
+/** Asks for the state of all bricks over and over, on both processors, until /run/stop is there. */
+const ONLOOKERS =
+  'for i in 1 2; do (until [ -e /run/stop ]; do for b in $(marsctl list | cut -d" " -f1) nobody; do marsctl status $b >/dev/null 2>&1; done; ' +
+  'cat /proc/sys/mars/lamport_clock >/dev/null 2>&1; find /sys/kernel/mars /sys/block/mars*/mars -type f 2>/dev/null | xargs cat >/dev/null 2>&1; done) & done';
+
+/** Log files of a stack by number: the logger's inputs are taken in turn. */
+async function rotate(stack: Stack): Promise<void> {
+  const [old, next] = [stack.number, stack.number + 1];
+  const [oldBrick, nextBrick] = [`l${old}`, `l${next}`];
+  const slot = next % 2 === 1 ? 1 : 2;
+  await stack.control(
+    ...stack.logCommands(nextBrick, next),
+    `connect g ${slot} ${nextBrick}`,
+    `set g logger.rotate ${slot} ${stack.identity(next)}`,
+  );
+  await stack.wait('g', 'durable_number', next);
+  await stack.wait('g', 'old_slot', 0);
+  await stack.control(`disconnect g ${3 - slot}`, `switch ${oldBrick} off`, `destroy ${oldBrick}`);
+  stack.number = next;
+}
+
+vmTest('the log changes again and again under load while others look on', async (t, lab) => {
+  const random = seeded(t);
+  const stack = await primary(lab);
+  await stack.vm.sh(ONLOOKERS);
+  const load = new Load(stack.vm, 'raw', stack.dev, random(2 ** 31));
+  await load.more(20);
+  for (let i = 0; i < 6; i++) {
+    await rotate(stack);
+    await load.more(10);
+  }
+  await load.kill();
+  await load.check();
+  await stack.vm.sh('touch /run/stop; wait');
+  await stack.control('switch x off', 'destroy x', 'switch g off', 'destroy g');
+  t.pass();
+});
+
+vmTest('writers run out of shadow memory together, and none is forgotten', async (t, lab) => {
+  const stack = await primary(lab, MIB);
+  await stack.vm.sh(ONLOOKERS);
+  await stack.vm.sh(
+    `fio --name=a --filename=${stack.dev} --direct=1 --ioengine=libaio --rw=randwrite --bsrange=4k-64k --bs_unaligned=0 ` +
+      '--blockalign=4k --iodepth=32 --numjobs=4 --size=12m --offset_increment=12m --verify=crc32c --do_verify=1 --verify_fatal=1 ' +
+      '--output-format=terse >/tmp/fio.out || { cat /tmp/fio.out; false; }',
+    { timeout: 300000 },
+  );
+  await stack.vm.sh('touch /run/stop; wait');
+  await stack.down();
+  t.pass();
+});
+
+vmTest('flushes, writes that go through and reads of the same blocks meet', async (t, lab) => {
+  const stack = await primary(lab);
+  const job = (name: string, ...words: string[]): string =>
+    `fio --name=${name} --filename=${stack.dev} --direct=1 --size=4m --time_based --runtime=6 --output-format=terse ${words.join(' ')}`;
+  await stack.vm.sh(
+    `(${job('w', '--rw=randwrite --bs=4k --ioengine=libaio --iodepth=16 --fsync=4')} & ` +
+      `${job('f', '--rw=randwrite --bs=8k --ioengine=psync --sync=1')} & ` +
+      `${job('r', '--rw=randread --bs=64k --ioengine=libaio --iodepth=8')} & ` +
+      `${job('d', '--rw=randtrim --bs=16k --ioengine=psync')} & wait) >/tmp/fio.out 2>&1`,
+    { timeout: 300000 },
+  );
+  await stack.vm.sh(`dd if=${stack.dev} bs=1M count=4 iflag=direct 2>/dev/null | sha256sum >/tmp/shown`);
+  await stack.down();
+  await stack.vm.sh(
+    `dd if=${stack.data.path} bs=1M count=4 iflag=direct 2>/dev/null | sha256sum | cmp - /tmp/shown`,
+  );
+  t.pass();
+});
+
+async function comesAndGoes(t: ExecutionContext, stack: Stack): Promise<void> {
+  const { vm } = stack;
+  await vm.sh(ONLOOKERS);
+  for (let i = 0; i < 5; i++) {
+    await vm.sh(
+      `dd if=/dev/urandom of=${stack.dev} bs=64k count=16 oflag=direct 2>/dev/null; ` +
+        `dd if=${stack.dev} bs=1M count=1 iflag=direct 2>/dev/null | sha256sum >/tmp/shown`,
+    );
+    await stack.down();
+    await vm.sh(
+      `dd if=${stack.data.path} bs=1M count=1 iflag=direct 2>/dev/null | sha256sum | cmp - /tmp/shown`,
+    );
+    await stack.up();
+  }
+  await vm.sh('touch /run/stop; wait');
+  await stack.down();
+  t.pass();
+}
+
+vmTest('a primary comes and goes while others look on', async (t, lab) => {
+  await comesAndGoes(t, await primary(lab));
+});
