@@ -90,7 +90,7 @@ export class Stack {
   async mount(): Promise<void> {
     const tables = (['data', 'log'] as const).map(
       (name) =>
-        `echo "0 $(blockdev --getsz ${this[name].path}) linear ${this[name].path} 0" | dmsetup create ${name}`,
+        `echo "0 $(blockdev --getsz ${this[name].path}) linear ${this[name].path} 0" | dmsetup create ${name} && dmsetup mknodes`,
     );
     await this.vm.sh(
       `set -e; modprobe mars 2>/dev/null || { depmod -a; modprobe mars; }; ${this.#mapped ? tables.join('; ') : ':'}; mkdir -p /log; mount ${this.device('log')} /log`,
