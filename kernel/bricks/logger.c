@@ -22,6 +22,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "core/trace.h"
 #include "core/types.h"
 #include "logger.h"
 
@@ -104,8 +105,10 @@ void lg_report(struct logger *lg, u32 events)
 
 	spin_lock_irqsave(&lg->lock, flags);
 	state = state_now(lg, &error);
-	if (state != lg->state)
+	if (state != lg->state) {
 		events |= MARS_EV_STATE;
+		trace_mars_state(&lg->brick, state, error);
+	}
 	lg->state = state;
 	spin_unlock_irqrestore(&lg->lock, flags);
 	if (events)

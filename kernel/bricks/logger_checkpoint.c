@@ -13,6 +13,7 @@
 #include <linux/errno.h>
 #include <linux/ktime.h>
 
+#include "core/trace.h"
 #include "logger.h"
 
 /** lg_clean - everything before is written to the data disk (flushed or not) */
@@ -80,6 +81,7 @@ static void flush_end(struct xio_request *rq, struct xio_end *end)
 		lg->data_error = status;
 	} else {
 		lg->ckpt = lg->ckpt_new;
+		trace_mars_checkpoint(&lg->brick, lg->ckpt.number, lg->ckpt.pos);
 	}
 	lg_kick(lg);
 	spin_unlock_irqrestore(&lg->lock, flags);

@@ -21,6 +21,7 @@
 #include <linux/string.h>
 
 #include "core/lamport.h"
+#include "core/trace.h"
 #include "logger.h"
 
 /** lg_arm_delay - commit what is queued after the commit delay at the latest */
@@ -183,6 +184,7 @@ static void group_durable(struct logger *lg, struct lg_group *g)
 	lg->durable.pos = g->pos + g->size;
 	lg->durable.seq = g->seq;
 	lg->durable_lamport = g->lamport;
+	trace_mars_durable(&lg->brick, lg->durable.number, lg->durable.pos, g->seq, g->nr);
 	memcpy(lg->durable_digest, g->digest, MARS_DIGEST_SIZE);
 	list_for_each_entry_safe(s, tmp, &g->shadows, queue)
 		lg_put(lg, s);

@@ -28,6 +28,7 @@
 #include <linux/string.h>
 
 #include "core/lamport.h"
+#include "core/trace.h"
 #include "logger.h"
 
 #define LG_ROOM		(4ULL << 20)	/* space for new requests a log must begin with */
@@ -205,6 +206,7 @@ static void switch_log(struct logger *lg)
 	lg->size = lg->next_size;
 	lg->durable.number = log->ident.number;
 	lg->durable.pos = MARS_LOG_BLOCK;
+	trace_mars_log_begin(&lg->brick, log->ident.number, log->input, lg->prev_end);
 	memcpy(lg->durable_digest, log->cursor.digest, MARS_DIGEST_SIZE);
 }
 

@@ -156,7 +156,7 @@ static bool pool_shrink(struct lg_pool *pool, unsigned long keep, unsigned int m
 	return false;
 }
 
-/**
+/*
  * lg_pool_trim - when all is quiet, collect memory beyond the reserve in @unused
  *
  * A piece at a time; true: there may be more.
@@ -397,7 +397,7 @@ void lg_put(struct logger *lg, struct lg_shadow *s)
 	s->failed = 0;
 }
 
-/**
+/*
  * lg_may_retire - is the head of the fifo settled?
  *
  * A shadow replaced by newer ones is settled only when those are durable: a replay
@@ -437,7 +437,7 @@ void lg_retire(struct logger *lg)
 		lg_kick(lg);
 }
 
-/**
+/*
  * lg_forget - the end: what could not be settled goes to @dropped
  *
  * Replay will find it in the log.  The caller hands @dropped to lg_drop().

@@ -24,6 +24,7 @@
 #include <linux/minmax.h>
 #include <linux/string.h>
 
+#include "core/trace.h"
 #include "core/types.h"
 #include "replay.h"
 
@@ -194,8 +195,10 @@ static void publish(struct replay *r)
 	memcpy(f.digest2, r->ckpt.digest, sizeof(f.digest2));
 	f.state = state_of(r, &f.error);
 	spin_lock_irqsave(&r->lock, flags);
-	if (f.state != r->facts.state || f.error != r->facts.error)
+	if (f.state != r->facts.state || f.error != r->facts.error) {
 		events |= MARS_EV_STATE;
+		trace_mars_state(&r->brick, f.state, f.error);
+	}
 	if (f.parsed != r->facts.parsed || f.applied != r->facts.applied || f.ckpt != r->facts.ckpt)
 		events |= MARS_EV_PROGRESS;
 	r->facts = f;

@@ -21,6 +21,7 @@
 #include <linux/minmax.h>
 #include <linux/string.h>
 
+#include "core/trace.h"
 #include "replay.h"
 
 /* --- issuing --- */
@@ -179,6 +180,7 @@ static void flush_done(struct replay *r, int status, u64 now)
 	r->flush.state = REPLAY_IO_FREE;
 	if (!status) {
 		r->ckpt = r->flushing;
+		trace_mars_checkpoint(&r->brick, r->number, r->ckpt.offset);
 		r->dirty_since = r->flush_at;
 		r->flush_failed = false;
 		disk_is_well(r);

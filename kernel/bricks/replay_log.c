@@ -24,6 +24,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "core/trace.h"
 #include "replay.h"
 
 static_assert(REPLAY_RING >= MARS_LOG_MAX_GROUP + 2 * REPLAY_READ);
@@ -148,6 +149,7 @@ static void stop_at(struct replay *r, enum mars_log_verdict v)
 	r->verdict = v;
 	r->phase = REPLAY_STOPPED;
 	r->progress = true;
+	trace_mars_replay_stop(&r->brick, r->number, r->cur.offset, v);
 }
 
 static void parse_header(struct replay *r)

@@ -22,6 +22,7 @@
 
 #include "lamport.h"
 #include "topology.h"
+#include "trace.h"
 #include "types.h"
 #include "xio.h"
 
@@ -379,6 +380,7 @@ static int switch_locked(struct mars_brick *brick, bool on, enum mars_reason *re
 	if (err)
 		return err;
 	brick->button = on;
+	trace_mars_switch(brick, on);
 	err = brick->type->power ? brick->type->power(brick, on, reason) :
 				   power_trivial(brick, on);
 	if (err)

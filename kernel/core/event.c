@@ -16,6 +16,7 @@
 #include <linux/string.h>
 
 #include "topology.h"
+#include "trace.h"
 
 static DEFINE_SPINLOCK(event_lock);
 static LIST_HEAD(event_queue);		/* brick->event_link; event_lock */
@@ -62,6 +63,7 @@ void mars_brick_leds(struct mars_brick *brick, bool on, bool off)
 		brick->led_on = on;
 		brick->led_off = off;
 		first = event_add(brick, MARS_EV_LED);
+		trace_mars_lamps(brick, on, off);
 	}
 	spin_unlock_irqrestore(&event_lock, flags);
 	event_call_hook(first);

@@ -25,6 +25,7 @@
 #include <linux/slab.h>
 
 #include "topology.h"
+#include "trace.h"
 #include "xio.h"
 
 #define ASPECT_ALIGN	16u
@@ -264,6 +265,7 @@ int mars_rewire(struct mars_input *input, struct mars_brick *to)
 		return err;
 	}
 	rewire_publish(&list);
+	trace_mars_wire(input->brick, input->nr, to);
 	return 0;
 }
 

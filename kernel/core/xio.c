@@ -13,6 +13,7 @@
 #include <linux/minmax.h>
 #include <linux/string.h>
 
+#include "trace.h"
 #include "xio.h"
 
 struct xio_request *xio_alloc(struct mars_input *input, gfp_t gfp)
@@ -79,6 +80,7 @@ void xio_submit(struct xio_request *rq, xio_end_fn fn)
 	rq->base.next = NULL;
 	rq->base.hop = NULL;
 	rq->end = &rq->base;
+	trace_mars_rq_submit(rq);
 	if (xio_well_formed(rq))
 		xio_deliver(rq, rq->route->top);
 	else
@@ -114,6 +116,11 @@ void xio_complete(struct xio_request *rq, int status)
 	rq->flags &= ~XIO_MAY_SLEEP;
 	rq->end = end->next;
 	rq->hop = end->hop;
+	if (!rq->end) {
+		trace_mars_rq_end(rq);
+		if (status)
+			trace_mars_rq_error(rq);
+	}
 	end->fn(rq, end);
 }
 
