@@ -205,6 +205,12 @@ systemd_layer() {
   mkdir -p "$root"/{etc/systemd/system/multi-user.target.wants,var/log,var/lib/systemd}
   rm -rf "$root"/etc/systemd/system/*.wants/* "$root/etc/machine-id"
   echo 5f1c0ffee0ddba115ca1ab1e00000001 >"$root/etc/machine-id" # no first boot: presets of the distribution stay off
+  # nobody logs in, and nothing of a distribution's first days is to be done
+  rm -f "$root/usr/lib/systemd/system-generators/systemd-getty-generator"
+  for file in getty.target systemd-logind.service systemd-hwdb-update.service systemd-update-utmp.service \
+    systemd-random-seed.service systemd-sysusers.service systemd-pstore.service systemd-journal-flush.service; do
+    ln -s /dev/null "$root/etc/systemd/system/$file"
+  done
   for file in "$src"/guest/systemd/*.service; do
     cp "$file" "$root/etc/systemd/system/"
     ln -s "../$(basename "$file")" "$root/etc/systemd/system/multi-user.target.wants/"

@@ -21,7 +21,7 @@ export interface Outcome {
 export interface ExecOptions {
   /** bytes for its standard input */
   readonly stdin?: string | Buffer;
-  /** milliseconds until it is killed and the call rejects; default 60000 */
+  /** milliseconds until it is killed and the call rejects; default 180000 */
   readonly timeout?: number;
   /** told of every piece of standard output as it comes */
   readonly onOutput?: (text: string) => void;
@@ -80,7 +80,7 @@ export class Agent {
   /** Run a program to its end. */
   exec(argv: readonly string[], options: ExecOptions = {}): Promise<Outcome> {
     const id = this.#nextId++;
-    const ms = (options.timeout ?? 60000) * patience();
+    const ms = (options.timeout ?? 180000) * patience();
     const words = argv.join(' ');
     return new Promise((resolve, reject) => {
       const out: Buffer[] = [];

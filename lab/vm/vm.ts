@@ -113,7 +113,7 @@ export class Vm {
   /** Clones have the template's name, clock and address. */
   async #settle(): Promise<void> {
     await this.sh(
-      `/lab/payload && hostname ${this.name}; date -s @${(Date.now() / 1000).toFixed(3)} >/dev/null; ` +
+      `/lab/payload || exit; hostname ${this.name}; date -s @${(Date.now() / 1000).toFixed(3)} >/dev/null; ` +
         `echo 127.0.0.1 localhost ${this.name} >/etc/hosts; ` +
         `ip link set eth0 address ${this.#mac}; ip addr add ${this.ip}/24 dev eth0; ip link set eth0 up`,
     );
@@ -137,7 +137,9 @@ export class Vm {
   async #attach(disk: Disk): Promise<void> {
     await disk.plug(this.#up().qmp);
     const found = await this.sh(
-      `while f=$(grep -las '${disk.serial}' /sys/block/*/serial /sys/block/*/device/serial ` +
+      // a kernel without PCI hotplug has to be told
+      '[ -n "$(ls /sys/bus/pci/slots)" ] || echo 1 >/sys/bus/pci/rescan; ' +
+        `while f=$(grep -las '${disk.serial}' /sys/block/*/serial /sys/block/*/device/serial ` +
         `/sys/block/*/device/vpd_pg80); [ -z "$f" ]; do usleep 5000; done; echo "$f"`,
     );
     const name = /^\/sys\/block\/([^/]+)\//.exec(found)?.[1] ?? '';
@@ -162,7 +164,7 @@ export class Vm {
   }
 
   /** Run a script until it succeeds; throws when that takes longer than the timeout (ms). */
-  async until(script: string, timeout = 60000): Promise<string> {
+  async until(script: string, timeout = 180000): Promise<string> {
     const end = Date.now() + timeout;
     for (;;) {
       const outcome = await this.exec(['sh', '-c', script], { timeout });

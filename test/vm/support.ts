@@ -11,7 +11,7 @@ import { VmLab } from '../../lab/vm/lab.js';
 export interface VmTestOptions {
   /** only on these kernels */
   readonly kernels?: readonly string[];
-  /** milliseconds, default 180000 */
+  /** milliseconds, default 300000 */
   readonly timeout?: number;
 }
 
@@ -24,7 +24,7 @@ export function vmTest(
   for (const name of kernelNames()) {
     if (options.kernels && !options.kernels.includes(name)) continue;
     test.serial(`Linux ${name}: ${title}`, async (t) => {
-      t.timeout((options.timeout ?? 180000) * patience());
+      t.timeout((options.timeout ?? 300000) * patience());
       const lab = await VmLab.start(name);
       // ava ends the process after a failed case's timeout; a lab never outlives it
       t.teardown(() => lab.dispose());
