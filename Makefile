@@ -104,6 +104,7 @@ install: build
 	install -D -m 0644 packaging/modules-load/mars.conf $(DESTDIR)$(PREFIX)/share/mars/modules-load.d/mars.conf
 	install -D -m 0644 packaging/default $(DESTDIR)$(PREFIX)/share/mars/default
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/marsadm.8
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man4 docs/man/mars.4
 	install -D -m 0644 packaging/completion/marsadm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/marsadm
 
 clean:
