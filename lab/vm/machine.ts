@@ -8,7 +8,16 @@
  * emulation (TCG): what hardware acceleration a build machine seems to offer can hang.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
 import path from 'node:path';
 import { Agent } from './agent.js';
 import { VM_DIR, type Kernel } from './files.js';
@@ -189,7 +198,9 @@ async function make(kernel: Kernel, shape: Shape, dir: string): Promise<void> {
 
 /** The template for that kernel and shape; made when it does not exist yet (some seconds). */
 export async function template(kernel: Kernel, shape: Shape): Promise<Template> {
-  const words = machineArgs({ ...kernel, payload: '' }, shape, { name: 'x', dir: '/' }, {}).join(' ');
+  // the payload may change, but not its size
+  const fixed = { ...kernel, payload: String(statSync(kernel.payload).size) };
+  const words = machineArgs(fixed, shape, { name: 'x', dir: '/' }, {}).join(' ');
   const rootKey = readFileSync(path.join(VM_DIR, 'kernels', kernel.name, 'root.key'), 'utf8');
   const key = createHash('sha256').update(`${words} ${rootKey} ${WARM_UP}`).digest('hex').slice(0, 12);
   const dir = path.join(VM_DIR, 'templates', `${kernel.name}-${shape.smp}-${shape.mem}-${key}`);
