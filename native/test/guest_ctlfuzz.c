@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * guest_ctlfuzz.c - ctlfuzz DEVICE SEED ROUNDS DIR: hostile calls of /dev/mars-control
+ * guest_ctlfuzz.c - ctlfuzz DEVICE SEED ROUNDS DIR [NAME...]: hostile calls of /dev/mars-control
  *
  * Several threads call at once, each ROUNDS times, with one of:
  *	wild	any command number, any size, random bytes
@@ -9,7 +9,8 @@
  *	real	a well-formed call: names, keys and wires from small sets, so that graphs
  *		grow, rewire, switch and break at the same time
  *	edge	a structure that ends at, or lies in, memory the kernel can't touch
- * Files the bricks are given lie in DIR.  At the end everything must go off and away.
+ * Files the bricks are given lie in DIR.  At the end everything must go off and away, but
+ * for bricks with one of the NAMEs: they are somebody else's.
  *
  * It finds what the kernel log then shows; by itself it fails when an errno comes that
  * no call may give, when a refusal has no reason, when bricks can't be taken down, or
@@ -37,6 +38,7 @@
 #define DOWN_SECONDS	60
 
 static const char *device, *dir;
+static char **kept;
 static uint64_t seed;
 static unsigned long rounds;
 static unsigned long succeeded[MARS_VERB_EVENT + 1], calls;
@@ -343,6 +345,14 @@ static void *run(void *arg)
 
 /* --- the end --- */
 
+static bool is_kept(const char *name)
+{
+	for (char **k = kept; k && *k; k++)
+		if (!strcmp(*k, name))
+			return true;
+	return false;
+}
+
 /* One look at every brick: button off, destroy.  How many are left? */
 static unsigned int take_down(struct fuzzer *f)
 {
@@ -356,6 +366,8 @@ static unsigned int take_down(struct fuzzer *f)
 		if (!f->u.status.name[0])
 			return left;
 		memcpy(name, f->u.status.name, sizeof(name));
+		if (is_kept(name))
+			continue;
 		begin(f, MARS_VERB_SWITCH);
 		memcpy(f->u.power.name, name, sizeof(name));
 		call(f, MARS_VERB_SWITCH);
@@ -427,7 +439,7 @@ int main(int argc, char **argv)
 	char path[256];
 	int fd;
 
-	if (argc != 5) {
+	if (argc < 5) {
 		fprintf(stderr, "ctlfuzz DEVICE SEED ROUNDS DIR\n");
 		return 2;
 	}
@@ -435,6 +447,7 @@ int main(int argc, char **argv)
 	seed = strtoull(argv[2], NULL, 0);
 	rounds = strtoul(argv[3], NULL, 0);
 	dir = argv[4];
+	kept = argv + 5;
 	mkdir(dir, 0700);
 	snprintf(path, sizeof(path), "%s/data", dir);
 	fd = open(path, O_RDWR | O_CREAT, 0600);

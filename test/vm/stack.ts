@@ -247,8 +247,8 @@ export class Load {
   }
 
   /** Everything that was acknowledged must be there. */
-  async check(where = this.where): Promise<void> {
-    const acks = this.acks.slice(0, this.acks.lastIndexOf('\n') + 1);
+  async check(where = this.where, acked = this.acks): Promise<void> {
+    const acks = acked.slice(0, acked.lastIndexOf('\n') + 1);
     const verb = this.what === 'run' ? 'check' : 'rawcheck';
     await this.vm.sh(`fsload ${verb} ${where} ${this.seed}`, { stdin: acks });
   }
