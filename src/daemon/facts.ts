@@ -7,7 +7,7 @@ import type { BrickStatus } from '../engine/types.js';
 import { forksOf, historyOf, type LogRef, type Point } from '../strategy/history.js';
 import { linksOf } from '../strategy/links.js';
 import type { LocalLog } from '../strategy/resource.js';
-import { formatPosition, formatVersion, keys, parseCount } from '../tree/catalogue.js';
+import { formatPosition, formatVersion, keys, parseCount, type Position } from '../tree/catalogue.js';
 import type { Changes, Snapshot } from '../tree/types.js';
 
 /** A replica at one moment. */
@@ -136,6 +136,22 @@ function replayCode(p: Picture): string {
   if (p.why === 'split-brain' || p.why === 'log-missing') return p.why;
   if (p.problems.fetch === 'no-such-log') return 'log-missing';
   return replayTrouble(p) ?? 'ok';
+}
+
+/** Between which positions of its logs does a primary let others copy its disk? */
+export function syncBounds(val: BrickStatus['val'], current: LogRef): { start: Position; end: Position } {
+  const at = (number: bigint | undefined, pos: bigint | undefined): Position => ({
+    number: number ?? current.number,
+    origin: current.origin,
+    pos: pos ?? 0n,
+    dirty: 0n,
+  });
+  return {
+    // Everything before it is on the disk.
+    start: at(val['ckptNumber'], val['ckpt']),
+    // Nothing behind it can have reached the disk, and nothing before it can get lost.
+    end: at(val['durableNumber'], val['durable']),
+  };
 }
 
 /** replay- and version- links: where this replica stands, and on what history. */

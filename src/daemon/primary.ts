@@ -142,6 +142,22 @@ export class Primary {
     return this.#log;
   }
 
+  /**
+   * Number of the oldest log this host still needs itself. The checkpoint may already be
+   * further than what was noted here: the end of the log before is not known yet then.
+   */
+  get needed(): bigint {
+    const noted = (this.#old?.ref ?? this.#log).number;
+    const checkpoint = this.status()?.val['ckptNumber'] ?? noted;
+    return noted < checkpoint ? noted : checkpoint;
+  }
+
+  /** Is there, or will there soon be, no room for the log? */
+  get shortOfSpace(): boolean {
+    const state = this.status()?.state;
+    return state === 'log-space-low' || state === 'log-space-full';
+  }
+
   /** Bytes of the exported device. */
   get size(): bigint {
     return this.#size;

@@ -15,17 +15,31 @@ import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent } from '../engine/types.js';
 import { MarsError } from '../errors.js';
-import { historyOf, sameLog, type LogRef, type Point } from '../strategy/history.js';
+import { historyOf, sameLog, straysOf, type LogRef, type Point } from '../strategy/history.js';
 import { answerKey, mayInvalidate, mayResync, pending } from '../strategy/requests.js';
-import { decide, stepBack, touchedBy, type Goal, type ResourceView } from '../strategy/resource.js';
-import { deletableLogs } from '../strategy/retention.js';
-import { formatPosition, keys, parseCount, parsePosition, type Request } from '../tree/catalogue.js';
+import {
+  decide,
+  followed,
+  stepBack,
+  touchedBy,
+  type Goal,
+  type OpenGoal,
+  type ResourceView,
+} from '../strategy/resource.js';
+import {
+  formatPosition,
+  keys,
+  parseCount,
+  parsePosition,
+  type Position,
+  type Request,
+} from '../tree/catalogue.js';
 import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { DiskPlace } from '../transfer/disk.js';
 import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
-import { decisiveFacts, movingFacts, type Picture } from './facts.js';
+import { decisiveFacts, movingFacts, syncBounds, type Picture } from './facts.js';
 import { Fetch } from './fetch.js';
 import { clear, newer, type Stand } from './inherit.js';
 import { LogStore, type Ids } from './logstore.js';
@@ -33,6 +47,7 @@ import type { BrickNames } from './names.js';
 import { Primary } from './primary.js';
 import { reasonOf } from './reasons.js';
 import { Replay } from './replay.js';
+import { Retention } from './retention.js';
 import { Sync } from './sync.js';
 
 /** First and longest pause after a failed step, ms. */
@@ -40,8 +55,6 @@ const RETRY_MS = 250;
 const RETRY_MAX_MS = 5000;
 /** How long an orderly stop waits for a rotation, ms. */
 const STOP_MS = 5000;
-/** Longest time to the next look at who may be given up, ms. */
-const LOOK_MAX_MS = 3_600_000;
 /** Progress is looked at this much later, together with what follows it, ms. */
 const GATHER_MS = 10;
 
@@ -77,11 +90,9 @@ export class Resource {
   #rotation: Promise<void> | undefined;
   #why = 'ok';
   #gathering = false;
-  /** a look is due when a member may be given up */
-  #waiting = false;
   /** a log to be applied as far as it reaches, and the tree this was decided from */
   #following: { readonly log: LogRef; readonly snap: Snapshot } | undefined;
-  readonly #pins = new Set<{ readonly number: bigint }>();
+  readonly #retention: Retention;
 
   constructor(ctx: Context, name: string) {
     this.#ctx = ctx;
@@ -91,6 +102,7 @@ export class Resource {
     const trigger = (): void => this.trigger();
     this.store = new LogStore(path.join(ctx.dir, `resource-${name}`));
     this.store.onChange((ref) => this.#onLog(ref));
+    this.#retention = new Retention(ctx, this.store, trigger);
     this.#replay = new Replay(ctx, name, this.store);
     this.#fetch = new Fetch(ctx, name, this.store, trigger);
     this.#sync = new Sync(ctx, name, (position) => this.#beginSync(position), trigger);
@@ -380,6 +392,7 @@ export class Resource {
       const now = decide(this.#view());
       if (now.mode !== 'primary' || !now.open) return this.trigger();
       this.#ctx.publisher.now({ [keys.actual(this.name, this.#ctx.host, 'is-opening')]: '1' });
+      this.#renounce(now.open);
       this.#primary = await Primary.open(this.#ctx, this.name, this.store, this.#ids(), now.open);
       this.#applied = undefined;
       this.#ctx.log(`${this.name}: primary, writing log ${this.#primary.log.number}`);
@@ -387,6 +400,18 @@ export class Resource {
     if (this.#primary) await this.#stayPrimary(this.#primary);
     this.#resizeData();
     if (this.#primary && this.#shouldRotate(this.#primary)) this.#rotate(this.#primary);
+  }
+
+  /** What was told of and is lost is no part of the history from here on, whatever happens next. */
+  #renounce({ number, prev }: OpenGoal): void {
+    const { host, tree, publisher } = this.#ctx;
+    const strays = straysOf(historyOf(tree.snapshot(), this.name, host), prev);
+    if (strays.length === 0) return;
+    tree.write({
+      ...Object.fromEntries(strays.map((n) => [keys.version(this.name, n, host), null] as const)),
+      [keys.replay(this.name, host)]: formatPosition({ number, origin: host, pos: 0n, dirty: 0n }),
+    });
+    publisher.drop(keys.resource(this.name));
   }
 
   /** What has to go on as long as the device exists, wanted or not. */
@@ -533,29 +558,21 @@ export class Resource {
     const primary = this.#primary;
     const size = parseCount(this.#value(keys.size(this.name)));
     if (!primary || size === undefined) return undefined;
-    const at = (number: string, pos: string): { number: bigint; text: string } => {
-      const val = primary.status()?.val ?? {};
-      const n = val[number] ?? primary.log.number;
-      return {
-        number: n,
-        text: formatPosition({ number: n, origin: primary.log.origin, pos: val[pos] ?? 0n }),
-      };
-    };
+    const bounds = (): { start: Position; end: Position } =>
+      syncBounds(primary.status()?.val ?? {}, primary.log);
+    const text = (p: Position): string => formatPosition({ number: p.number, origin: p.origin, pos: p.pos });
     return {
       disk: this.#disk(),
       size,
       pin: () => {
-        const start = at('ckptNumber', 'ckpt');
-        const pin = { number: start.number };
-        this.#pins.add(pin);
-        return { position: start.text, release: () => void this.#pins.delete(pin) };
+        const { start } = bounds();
+        return { position: text(start), release: this.#retention.pin(start.number) };
       },
       check: () => {
         if (this.#primary !== primary || primary.status()?.ledOn !== true)
           throw new MarsError('not-primary', { found: this.name });
       },
-      // Nothing else can have reached the data disk, and nothing of this can get lost.
-      dirtyEnd: () => at('durableNumber', 'durable').text,
+      dirtyEnd: () => text(bounds().end),
     };
   }
 
@@ -613,33 +630,9 @@ export class Resource {
     );
   }
 
-  async #deleteLogs(): Promise<void> {
-    const view = this.#view();
-    const own = this.#primary?.status()?.val['ckptNumber'] ?? view.applied?.number;
-    const pinned = [...this.#pins].map((p) => p.number);
-    const now = this.#ctx.engine.lamport().lamport;
-    const gone = deletableLogs(view, own, pinned, this.#shortOfSpace() ? now : undefined);
-    if (Object.keys(gone.lost).length > 0) this.#ctx.publisher.now(gone.lost);
-    if (gone.again !== undefined) this.#lookAgain(gone.again - now);
-    for (const log of gone.logs) await this.store.remove(log);
-    if (gone.versions.length > 0)
-      this.#fact(Object.fromEntries(gone.versions.map((key) => [key, null] as const)));
-  }
-
-  #shortOfSpace(): boolean {
-    const state = this.#primary?.status()?.state;
-    const full = state === 'log-space-low' || state === 'log-space-full';
-    return full || this.#fetch.problem === 'log-space-full';
-  }
-
-  /** In `ns` from now a member may be given up; nothing else tells. */
-  #lookAgain(ns: bigint): void {
-    if (this.#waiting) return;
-    this.#waiting = true;
-    this.#ctx.timers.set(Math.min(Number(ns / 1_000_000n) + 1, LOOK_MAX_MS), () => {
-      this.#waiting = false;
-      this.trigger();
-    });
+  #deleteLogs(): Promise<void> {
+    const short = this.#primary?.shortOfSpace === true || this.#fetch.problem === 'log-space-full';
+    return this.#retention.run(this.#view(), this.#primary?.needed, short);
   }
 
   /** Follow a growing size with the data brick; a log covers the size it was begun with. */
@@ -718,14 +711,6 @@ export class Resource {
       stamp: () => this.#ctx.engine.lamport().lamport,
     };
   }
-}
-
-/** The log that is applied to the end of what is here, since nothing is known to follow it. */
-function followed(view: ResourceView, goal: Goal): { log: LogRef; snap: Snapshot } | undefined {
-  if (goal.mode !== 'follow' || goal.sync || !goal.apply || goal.apply.next) return undefined;
-  const { log, end } = goal.apply;
-  const here = view.logs.find((l) => sameLog(l, log));
-  return here?.end === end ? { log, snap: view.snap } : undefined;
 }
 
 const isBlockDevice = async (device: string): Promise<boolean> =>

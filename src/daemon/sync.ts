@@ -89,6 +89,7 @@ export class Sync {
           if (!end) throw new MarsError('bad-message', { found: position });
           tree.write({
             [done]: goal.size.toString(),
+            [keys.actual(this.#resource, host, 'sync-timeline')]: null,
             [keys.syncpos(this.#resource, host)]: formatPosition({
               number: end.number,
               origin: end.origin,

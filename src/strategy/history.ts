@@ -73,10 +73,24 @@ export function tip(history: History): Point | undefined {
   return end;
 }
 
+/**
+ * The log that continues log `number`. Mostly the next number; a number is left out when
+ * somebody was made primary by force who once wrote a log of it and has lost what it continued.
+ */
+export function successor(history: History, number: bigint): Link | undefined {
+  const next = history.get(number + 1n);
+  if (next?.prev?.number === number) return next;
+  let best: Link | undefined;
+  for (const link of history.values())
+    if (link.prev?.number === number && link.number > number && (!best || link.number < best.number))
+      best = link;
+  return best;
+}
+
 /** What a history knows of log `number`; `closed` when a successor fixes its end. */
 export function at(history: History, number: bigint): { point: Point; closed: boolean } | undefined {
-  const next = history.get(number + 1n)?.prev;
-  if (next && next.number === number) return { point: next, closed: true };
+  const next = successor(history, number)?.prev;
+  if (next) return { point: next, closed: true };
   const own = history.get(number);
   return own && { point: own, closed: false };
 }
@@ -144,3 +158,19 @@ export const logName = (ref: LogRef): string => formatLogName(ref.number, ref.or
 
 /** Digests agree; the empty one stands for: not known. */
 export const sameDigest = (a: string, b: string): boolean => a === b || a === '' || b === '';
+
+/**
+ * Numbers of what was told of and is not part of the history that a new log behind
+ * `prev` continues: whoever was made primary by force without its own last logs has
+ * gone another way, and must say so. What was lost may have touched its disk, so nobody
+ * else can go there by its logs.
+ */
+export function straysOf(told: History, prev: Point | undefined): bigint[] {
+  if (!prev) return [];
+  return [...told.values()]
+    .filter((l) => l.number > prev.number || (sameLog(l, prev) && l.pos > prev.pos))
+    .map((l) => l.number);
+}
+
+/** Stands for contents that no other replica has: whoever compares with it finds a fork. */
+export const UNSHARED = '0'.repeat(32);

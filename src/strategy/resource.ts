@@ -22,6 +22,9 @@ import {
   relate,
   sameDigest,
   sameLog,
+  straysOf,
+  successor,
+  UNSHARED,
   type History,
   type LogRef,
   type Point,
@@ -245,16 +248,17 @@ function decideSync(v: ResourceView): Goal {
 
 /**
  * Blocks that were copied before a forced switch may be of another branch, and would
- * stay: then all is compared again. A sync that was finished and passed only grows.
+ * stay: then all is compared again. `sync-timeline` exists as long as a sync is under way;
+ * where none is, one that was finished and passed only grows.
  */
 function mayResume(v: ResourceView): boolean {
   const { snap, resource, me } = v;
   // The logs from the start on are gone: members delete what they do not know to be needed yet.
   if (snap.value(keys.actual(resource, me, 'replay-code')) === 'log-missing') return false;
-  const finished = snap.value(keys.syncpos(resource, me)) !== undefined;
-  if (finished && reachedSyncpos(snap, resource, me, v.applied)) return true;
   const begun = snap.value(keys.actual(resource, me, 'sync-timeline'));
-  return begun !== undefined && begun === snap.value(keys.timeline(resource));
+  if (begun !== undefined) return begun === snap.value(keys.timeline(resource));
+  const finished = snap.value(keys.syncpos(resource, me)) !== undefined;
+  return finished && reachedSyncpos(snap, resource, me, v.applied);
 }
 
 function decideFollow(v: ResourceView, designated: boolean): Goal {
@@ -357,7 +361,19 @@ function openGoal(v: ResourceView): OpenGoal {
   const start = parsePosition(v.snap.value(keys.replay(v.resource, v.me)) ?? '');
   if (!v.applied || v.applied.pos === 0n)
     return { number: v.applied?.number ?? start?.number ?? 1n, timeline, prev: undefined };
-  return { number: v.applied.number + 1n, timeline, prev: v.applied };
+  const number = freshNumber(v, v.applied);
+  const lost = straysOf(historyOf(v.snap, v.resource, v.me), v.applied).length > 0;
+  return { number, timeline, prev: lost ? { ...v.applied, digest: UNSHARED } : v.applied };
+}
+
+/**
+ * Mostly the next one. A log of that name may exist and not be part of what is continued: its
+ * predecessor was damaged and the switch forced. Others may have read it; no name is used twice.
+ */
+function freshNumber(v: ResourceView, last: Point): bigint {
+  const told = [...historyOf(v.snap, v.resource, v.me).values()];
+  const own = [...v.logs, ...told].filter((l) => l.origin === v.me);
+  return own.reduce((max, l) => (l.number > max ? l.number : max), last.number) + 1n;
 }
 
 /** Hosts whose history this node wants to continue with. */
@@ -398,18 +414,20 @@ function closerOf(v: ResourceView, ref: LogRef, designated: boolean): Closer | u
     );
   const touched = onDisk(v);
   const published = leaders(v, designated).flatMap((h) => {
-    const next = historyOf(v.snap, v.resource, h).get(ref.number + 1n);
+    const next = successor(historyOf(v.snap, v.resource, h), ref.number);
     return next?.prev && fits(next.prev) && covers(touched, next.prev, next)
       ? [{ end: next.prev, next: { number: next.number, origin: next.origin } }]
       : [];
   });
   const local = v.logs.flatMap((log) => {
     const end = prevOf(log.ident);
-    return end && log.number === ref.number + 1n && fits(end) && covers(touched, end, log)
+    return end && log.number > ref.number && fits(end) && covers(touched, end, log)
       ? [{ end, next: log, local: log }]
       : [];
   });
-  const best = published[0] ?? local[0];
+  // What continues more than is left of this log was given up when another was begun.
+  const have = localLog(v, ref)?.end ?? 0n;
+  const best = published[0] ?? local.find((c) => c.end.pos <= have) ?? local[0];
   if (!best) return undefined;
   const here = local.find((c) => sameLog(c.next, best.next));
   return here ?? best;
@@ -494,4 +512,12 @@ function holds(v: ResourceView, host: string, ref: LogRef): bigint {
   const applied = known && sameLog(known.point, ref) ? known.point.pos : 0n;
   const fetched = parsePosition(v.snap.value(keys.actual(v.resource, host, 'fetch-pos')) ?? '');
   return fetched && sameLog(fetched, ref) && fetched.pos > applied ? fetched.pos : applied;
+}
+
+/** The log that is applied to the end of what is here, since nothing is known to follow it. */
+export function followed(view: ResourceView, goal: Goal): { log: LogRef; snap: Snapshot } | undefined {
+  if (goal.mode !== 'follow' || goal.sync || !goal.apply || goal.apply.next) return undefined;
+  const { log, end } = goal.apply;
+  const here = view.logs.find((l) => sameLog(l, log));
+  return here?.end === end ? { log, snap: view.snap } : undefined;
 }

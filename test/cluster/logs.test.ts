@@ -123,7 +123,7 @@ test.serial('a needed log that is gone everywhere is said so, and invalidate hel
 });
 
 /** A primary a that was killed, with its log damaged in the middle; b has followed, or has not. */
-async function damagedPrimary(t: ExecutionContext, followed: boolean): Promise<Lab> {
+async function damagedPrimary(t: ExecutionContext, followed: boolean, rotated = false): Promise<Lab> {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await b.marsadm([followed ? 'pause-replay' : 'pause-fetch', R]);
@@ -134,6 +134,11 @@ async function damagedPrimary(t: ExecutionContext, followed: boolean): Promise<L
   const told = (v: string | undefined): boolean => Number(v?.split(',')[1] ?? 0) > 64 * BLOCK;
   await a.waitLink(`resource-${R}/actual-a/fetch-pos`, told);
   if (followed) await b.waitLink(`resource-${R}/actual-b/fetch-pos`, told);
+  if (rotated) {
+    await a.marsadm(['log-rotate', R]);
+    await device.write(0, block('in the next log'));
+    await device.flush();
+  }
   await a.kill();
   device.destroy();
   // as if no later position had reached the disk: it need not
@@ -175,5 +180,30 @@ test.serial(
     await a.marsadm(['invalidate', R]);
     await a.marsadm(['wait-resource', R, 'uptodate']);
     await compareImages(t, lab, b);
+  },
+);
+
+test.serial(
+  'a primary that lost its log may be forced on: it goes on from what is left in a log of a fresh number',
+  async (t) => {
+    const lab = await damagedPrimary(t, false, true);
+    const [a, b] = [lab.node('a'), lab.node('b')];
+    await a.start();
+    await a.waitLink(`resource-${R}/actual-a/replay-code`, (v) => v === 'log-missing');
+    await a.marsadm(['disconnect', R]);
+    await a.marsadm(['primary', '--force', R]);
+    await a.marsadm(['wait-resource', R, 'is-primary']);
+    t.regex(a.link(`resource-${R}/actual-a/fetch-pos`) ?? '', /^log-000000003-a,/);
+    await onDevice(a, async (d) => {
+      t.is(textOf(await d.read(0, BLOCK)), 'flushed 0');
+      await d.write(BLOCK, block('on'));
+    });
+    await a.marsadm(['connect', R]);
+    // What is lost of the log may be on the disk of a: b can't go there by logs, and is told so.
+    await b.marsadm(['resume-fetch', R]);
+    await b.waitLink(`resource-${R}/actual-b/replay-code`, (v) => v === 'split-brain');
+    await b.marsadm(['invalidate', R]);
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+    await compareImages(t, lab, a);
   },
 );

@@ -478,6 +478,7 @@ export class Daemon {
     const end: Position = { ...log, pos: durable, dirty: 0n };
     this.node.tree.write({
       [keys.syncstatus(R, this.#host)]: s.goal.size.toString(),
+      [keys.actual(R, this.#host, 'sync-timeline')]: null,
       [keys.syncpos(R, this.#host)]: formatPosition({ number: end.number, origin: end.origin, pos: end.pos }),
     });
     this.#stopSync();

@@ -61,6 +61,13 @@ test('whoever has more of a log than its successor continues has forked', (t) =>
   t.is(relation(links('a', [one]), links('b', [b2, oneShort])), 'fork');
 });
 
+test('a number may be left out; what continues a log is known by its predecessor', (t) => {
+  const a3 = point(3, 'a', 8192, 'a3');
+  t.is(relation(links('a', [oneShort], [a3, oneShort]), links('b', [oneShort])), 'ahead');
+  t.is(relation(links('a', [a3, oneShort]), links('b', [one])), 'fork');
+  t.is(relation(links('a', [a3, oneShort]), links('b', [one], [point(2, 'a', 8192, 'a2'), one])), 'unknown');
+});
+
 test('histories that no longer overlap are not comparable', (t) => {
   const nine = point(9, 'b', 8192, '99');
   t.is(relation(links('a', [one]), links('b', [nine, point(8, 'b', 4096, '88')])), 'unknown');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import test from 'ava';
-import { historyOf, tip, type Point } from '../../../src/strategy/history.js';
+import { historyOf, straysOf, tip, type Link, type Point } from '../../../src/strategy/history.js';
 import { linksOf } from '../../../src/strategy/links.js';
 import { touchedBy, type LocalLog } from '../../../src/strategy/resource.js';
 import { formatVersion, keys } from '../../../src/tree/catalogue.js';
@@ -52,6 +52,17 @@ test('links end where a log is missing', (t) => {
 test('what was told of a log that has got shorter since is not taken back', (t) => {
   const told = new Map([[1n, at(1, 'a', 16384)]]);
   t.deepEqual(linksOf([local(one)], one, told), []);
+});
+
+test('what was told of behind the point a new log continues is renounced', (t) => {
+  const told = new Map<bigint, Link>([
+    [1n, one],
+    [2n, { ...at(2, 'a', 8192), prev: one }],
+  ]);
+  t.deepEqual(straysOf(told, at(2, 'a', 8192)), []);
+  t.deepEqual(straysOf(told, one), [2n]);
+  t.deepEqual(straysOf(told, at(1, 'a', 4096)), [1n, 2n]);
+  t.deepEqual(straysOf(told, undefined), []);
 });
 
 test('everything that follows what is applied may have touched the disk', (t) => {

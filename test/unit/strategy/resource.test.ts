@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import test from 'ava';
+import { UNSHARED } from '../../../src/strategy/history.js';
 import { decide, reachedSyncpos, stepBack, touchedBy } from '../../../src/strategy/resource.js';
 import { deletableLogs } from '../../../src/strategy/retention.js';
 import { formatPosition, keys } from '../../../src/tree/catalogue.js';
@@ -74,6 +75,61 @@ test('what a primary has told of and lost since counts as lost, not as its histo
     mode: 'follow',
     why: 'log-missing',
   });
+});
+
+test('forced on after its own log was lost, a primary takes a name that nobody ever saw', (t) => {
+  const left = at(1, 'a', 8192);
+  const told = at(1, 'a', 12288);
+  const lost = at(2, 'a', 4096);
+  const { [keys.timeline(R)]: _, ...rest_ } = base('a');
+  const values = {
+    ...rest_,
+    ...version('a', told),
+    ...version('a', lost, told),
+    ...version('b', left),
+    [keys.timeline(R)]: '2',
+  };
+  const logs = [local(left), local(lost, told)];
+  for (const rest of [{ logs }, { logs: [local(left)] }])
+    t.like(decide(view('a', values, { ...rest, applied: left })), {
+      mode: 'primary',
+      open: { number: 3n, prev: { ...left, digest: UNSHARED } },
+    });
+  // Part of what was lost may be on its disk: who has the same log is not where it is.
+  const mine = { ...left, digest: UNSHARED };
+  const on = { ...base('a'), ...version('a', at(3, 'a', 8192), mine), ...version('b', left) };
+  t.like(decide(view('b', on, { logs: [local(left)], applied: left })), { why: 'split-brain' });
+});
+
+test('over a number that was left out a replica is followed, and recovers', (t) => {
+  const left = at(1, 'a', 8192);
+  const told = at(1, 'a', 12288);
+  const logs = [local(left), local(at(2, 'a', 4096), told)];
+  const third = at(3, 'a', 8192);
+  const after = {
+    ...base('a'),
+    ...version('a', left),
+    ...version('a', third, left),
+    [keys.timeline(R)]: '2',
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+  };
+  t.like(decide(view('b', after, { logs: [local(left)], applied: left })), {
+    mode: 'follow',
+    fetch: { log: { number: 3n, origin: 'a' }, from: 0n, sources: ['a'] },
+  });
+  const all = [...logs, local(third, left, 2)];
+  const again = view('a', after, { logs: all, applied: left, touched: touchedBy(all, left) });
+  const goal = decide(again);
+  t.is(goal.mode === 'follow' ? goal.apply?.next?.number : undefined, 3n);
+});
+
+test('a device that is about to be opened elsewhere is waited for', (t) => {
+  const end = at(1, 'a', 8192);
+  const values = { ...base('b'), ...version('a', end), ...version('b', end) };
+  const rest = { logs: [local(end)], applied: end };
+  t.like(decide(view('b', values, rest)), { mode: 'primary' });
+  const opening = { ...values, [keys.actual(R, 'a', 'is-opening')]: '1' };
+  t.like(decide(view('b', opening, rest)), { mode: 'follow', why: 'old-primary-active' });
 });
 
 test('a handover waits until the old primary is gone and everything is applied', (t) => {
@@ -241,6 +297,24 @@ test('an incomplete replica syncs from the active primary and resumes where it w
   t.like(decide(view('b', switched, { applied: at(1, 'a', 4096) })), { sync: { from: 0n } });
   t.like(decide(view('b', values, { connected: new Set() })), { why: 'primary-unreachable' });
   t.like(decide(view('b', { ...values, ...switches('b', ['sync']) })), { why: 'sync-paused' });
+});
+
+test('growth that a forced switch has cut in two starts again; growth that comes after one goes on', (t) => {
+  const end = at(1, 'a', 8192);
+  const values = {
+    ...base('a'),
+    [keys.size(R)]: '2097152',
+    [keys.timeline(R)]: '2',
+    [keys.syncpos(R, 'b')]: 'log-000000001-a,4096',
+    [keys.actual(R, 'a', 'is-primary')]: '1',
+  };
+  const from = (more: Record<string, string>): unknown => {
+    const goal = decide(view('b', { ...values, ...more }, { logs: [local(end)], applied: end }));
+    return goal.mode === 'follow' ? goal.sync?.from : undefined;
+  };
+  t.is(from({}), 1048576n);
+  t.is(from({ [keys.actual(R, 'b', 'sync-timeline')]: '2' }), 1048576n);
+  t.is(from({ [keys.actual(R, 'b', 'sync-timeline')]: '1' }), 0n);
 });
 
 test('a synced replica may not become primary before replay has passed its syncpos', (t) => {
