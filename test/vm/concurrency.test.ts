@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
- * What must hold when two processors are at it at once: the log changes, credits run out, bricks
- * come and go, and everybody asks for the state, while data is written and read back.
+ * Two processors and the data: writers that run out of shadow memory together, flushes, writes,
+ * reads and discards of the same blocks, bricks that come and go, all while others look on.
+ * (races.test.ts: hands on every knob.)
  */
 import type { ExecutionContext } from 'ava';
 import type { VmLab } from '../../lab/vm/lab.js';
-import { seeded, Load, Stack } from './stack.js';
+import { Stack } from './stack.js';
 import { vmTest } from './support.js';
 
 const MIB = 1 << 20;
@@ -25,39 +26,6 @@ async function primary(lab: VmLab, credits?: number): Promise<Stack> {
 const ONLOOKERS =
   'for i in 1 2; do (until [ -e /run/stop ]; do for b in $(marsctl list | cut -d" " -f1) nobody; do marsctl status $b >/dev/null 2>&1; done; ' +
   'cat /proc/sys/mars/lamport_clock >/dev/null 2>&1; find /sys/kernel/mars /sys/block/mars*/mars -type f 2>/dev/null | xargs cat >/dev/null 2>&1; done) & done';
-
-/** Log files of a stack by number: the logger's inputs are taken in turn. */
-async function rotate(stack: Stack): Promise<void> {
-  const [old, next] = [stack.number, stack.number + 1];
-  const [oldBrick, nextBrick] = [`l${old}`, `l${next}`];
-  const slot = next % 2 === 1 ? 1 : 2;
-  await stack.control(
-    ...stack.logCommands(nextBrick, next),
-    `connect g ${slot} ${nextBrick}`,
-    `set g logger.rotate ${slot} ${stack.identity(next)}`,
-  );
-  await stack.wait('g', 'durable_number', next);
-  await stack.wait('g', 'old_slot', 0);
-  await stack.control(`disconnect g ${3 - slot}`, `switch ${oldBrick} off`, `destroy ${oldBrick}`);
-  stack.number = next;
-}
-
-vmTest('the log changes again and again under load while others look on', async (t, lab) => {
-  const random = seeded(t);
-  const stack = await primary(lab);
-  await stack.vm.sh(ONLOOKERS);
-  const load = new Load(stack.vm, 'raw', stack.dev, random(2 ** 31));
-  await load.more(20);
-  for (let i = 0; i < 6; i++) {
-    await rotate(stack);
-    await load.more(10);
-  }
-  await load.kill();
-  await load.check();
-  await stack.vm.sh('touch /run/stop; wait');
-  await stack.control('switch x off', 'destroy x', 'switch g off', 'destroy g');
-  t.pass();
-});
 
 vmTest('writers run out of shadow memory together, and none is forgotten', async (t, lab) => {
   const stack = await primary(lab, MIB);
