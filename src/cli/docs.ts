@@ -107,7 +107,7 @@ export function manPage(): string {
     ...commands,
     '.SH EXIT STATUS',
     ...exits.map((e) => item(String(e.code), e.text)),
-    '.SH SEE ALSO\n.BR marsd (8)',
+    '.SH SEE ALSO\n.BR marsd (8),\n.BR mars (4)',
   ]
     .join('\n')
     .concat('\n');
