@@ -22,7 +22,9 @@ import type { LogRef, Point } from '../strategy/history.js';
 import type { OpenGoal } from '../strategy/resource.js';
 import { keys } from '../tree/catalogue.js';
 import { NONE } from '../tree/types.js';
+import type { Position } from '../tree/catalogue.js';
 import type { Context } from './context.js';
+import { syncBounds } from './facts.js';
 import type { BrickNames } from './names.js';
 import type { Timers } from './publisher.js';
 import type { Ids, LogStore } from './logstore.js';
@@ -150,6 +152,11 @@ export class Primary {
     const noted = (this.#old?.ref ?? this.#log).number;
     const checkpoint = this.status()?.val['ckptNumber'] ?? noted;
     return noted < checkpoint ? noted : checkpoint;
+  }
+
+  /** Between which positions others may copy the disk. */
+  syncBounds(): { readonly start: Position; readonly end: Position } {
+    return syncBounds(this.status()?.val ?? {}, this.#log);
   }
 
   /** Is there, or will there soon be, no room for the log? */

@@ -15,7 +15,7 @@ import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent } from '../engine/types.js';
 import { MarsError } from '../errors.js';
-import { historyOf, sameLog, straysOf, type LogRef, type Point } from '../strategy/history.js';
+import { describe, historyOf, sameLog, straysOf, type LogRef, type Point } from '../strategy/history.js';
 import { answerKey, mayInvalidate, mayResync, pending } from '../strategy/requests.js';
 import {
   decide,
@@ -26,20 +26,13 @@ import {
   type OpenGoal,
   type ResourceView,
 } from '../strategy/resource.js';
-import {
-  formatPosition,
-  keys,
-  parseCount,
-  parsePosition,
-  type Position,
-  type Request,
-} from '../tree/catalogue.js';
+import { formatPosition, keys, parseCount, parsePosition, type Request } from '../tree/catalogue.js';
 import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { DiskPlace } from '../transfer/disk.js';
 import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
-import { decisiveFacts, movingFacts, syncBounds, type Picture } from './facts.js';
+import { decisiveFacts, movingFacts, type Picture } from './facts.js';
 import { Fetch } from './fetch.js';
 import { clear, newer, type Stand } from './inherit.js';
 import { LogStore, type Ids } from './logstore.js';
@@ -558,21 +551,18 @@ export class Resource {
     const primary = this.#primary;
     const size = parseCount(this.#value(keys.size(this.name)));
     if (!primary || size === undefined) return undefined;
-    const bounds = (): { start: Position; end: Position } =>
-      syncBounds(primary.status()?.val ?? {}, primary.log);
-    const text = (p: Position): string => formatPosition({ number: p.number, origin: p.origin, pos: p.pos });
     return {
       disk: this.#disk(),
       size,
       pin: () => {
-        const { start } = bounds();
-        return { position: text(start), release: this.#retention.pin(start.number) };
+        const { start } = primary.syncBounds();
+        return { position: describe(start), release: this.#retention.pin(start.number) };
       },
       check: () => {
         if (this.#primary !== primary || primary.status()?.ledOn !== true)
           throw new MarsError('not-primary', { found: this.name });
       },
-      dirtyEnd: () => text(bounds().end),
+      dirtyEnd: () => describe(primary.syncBounds().end),
     };
   }
 

@@ -103,7 +103,9 @@ async function fuzzed(lab: VmLab, seed: number): Promise<void> {
   await stack.up();
   const load = new Load(vm, 'raw', stack.dev, seed);
   await load.more(1);
-  await vm.sh(`mkdir /tmp/fuzz; ctlfuzz /dev/mars-control ${seed} 1500 /tmp/fuzz x g l1 d`, { timeout: 150000 });
+  await vm.sh(`mkdir /tmp/fuzz; ctlfuzz /dev/mars-control ${seed} 1500 /tmp/fuzz x g l1 d`, {
+    timeout: 150000,
+  });
   await load.more(1);
   await load.kill();
   await load.check();
