@@ -3,6 +3,7 @@
 # Every entry point a person needs.
 #
 #   make demo     the main job on the embedded engine: needs Node, a C/C++ compiler and make
+#   make demo-vm  the same on mars.ko: two virtual machines, an ext4, handover, power cut
 #   make test     all tests; as root it installs the Debian packages it needs
 #   make test-vm  mars.ko in virtual machines: KERNEL=6.1, MATCH=word (see test/vm/README.md)
 #   make test-debug   the same on kernels that look for defects (KASAN, lockdep, kmemleak)
@@ -22,7 +23,7 @@ NPM_FLAGS := --no-audit --no-fund --loglevel=error
 NATIVE := $(MAKE) -C native -f build.mk --no-print-directory
 AVA := node_modules/.bin/ava
 
-.PHONY: all build deps deps-dev native demo test test-c test-ts test-packages test-vm vm-image test-debug check bench bench-kernel fuzz module module_install install clean
+.PHONY: all build deps deps-dev native demo demo-vm test test-c test-ts test-packages test-vm vm-image test-debug check bench bench-kernel fuzz module module_install install clean
 
 all: build
 
@@ -49,6 +50,11 @@ build: native
 
 demo: build
 	@node dist/demo/main.js
+
+demo-vm: build
+	@scripts/vm-image.sh
+	@scripts/vm-payload.sh 6.1 6.12
+	@node dist/demo/vm.js
 
 # --- tests ---
 
@@ -103,7 +109,7 @@ install: build
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d packaging/tmpfiles/mars.conf
 	install -D -m 0644 packaging/modules-load/mars.conf $(DESTDIR)$(PREFIX)/share/mars/modules-load.d/mars.conf
 	install -D -m 0644 packaging/default $(DESTDIR)$(PREFIX)/share/mars/default
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/marsadm.8
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/marsadm.8 docs/man/marsd.8
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man4 docs/man/mars.4
 	install -D -m 0644 packaging/completion/marsadm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/marsadm
 

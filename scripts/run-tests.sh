@@ -53,6 +53,7 @@ TMPDIR=$memory step unit ava 'dist/test/unit/**/*.test.js'
 step sim ava 'dist/test/sim/**/*.test.js'
 step cluster ava 'dist/test/cluster/**/*.test.js'
 step demo node dist/demo/main.js
+step vm scripts/test-vm.sh
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
