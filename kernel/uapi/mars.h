@@ -177,7 +177,9 @@ enum mars_key {
 	/* logger */
 	MARS_K_LOGGER_CREDITS	= 32,	/* value: shadow memory, bytes */
 	MARS_K_LOGGER_DURABILITY = 33,	/* value: 0 = on flush, 1 = always */
-	MARS_K_LOGGER_DELAY	= 34,	/* value: commit delay for plain writes, us */
+	MARS_K_LOGGER_DELAY	= 34,	/* value: commit delay for plain writes, us; mars.ko counts
+					 * in timer ticks: 2000 are 4 to 8 ms at HZ=250.
+					 * Nobody waits for it: FUA and FLUSH commit at once */
 	MARS_K_LOGGER_IDENT	= 35,	/* text: struct mars_log_ident of the first log (input 1) */
 	MARS_K_LOGGER_ROTATE	= 36,	/* text: struct mars_log_ident, value: log input 1 or 2 */
 	MARS_K_LOGGER_CHECKPOINT = 37,	/* write everything back and publish a checkpoint */
