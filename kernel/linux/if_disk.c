@@ -65,10 +65,13 @@ static void if_release(struct gendisk *disk)
 	mars_brick_event(&ifb->brick, MARS_EV_OPEN);
 }
 
-/* BLKROSET: what is read-only by order or from below stays so. */
+/*
+ * BLKROSET: what is read-only by order or from below stays so.  get_disk_ro() would also
+ * count what BLKROSET itself set, and never let go of it.
+ */
 static int if_set_read_only(struct block_device *bdev, bool ro)
 {
-	return !ro && get_disk_ro(bdev->bd_disk) ? -EROFS : 0;
+	return !ro && test_bit(GD_READ_ONLY, &bdev->bd_disk->state) ? -EROFS : 0;
 }
 
 DISK_OPEN_RELEASE(if)

@@ -217,6 +217,11 @@ vmTest('read-only means so', async (t, lab) => {
   await refused(t, vm, 'bad-value', 'set', 'i', 'if.readonly', '2');
   await control(vm, 'set i if.readonly 0\n');
   await vm.sh('dd if=/dev/zero of=/dev/mars/x bs=4k count=1 seek=100 conv=fsync');
+  // what an operator has set so can be taken back
+  await vm.sh('blockdev --setro /dev/mars/x');
+  t.not((await vm.exec(['dd', 'if=/dev/zero', 'of=/dev/mars/x', 'count=1'])).code, 0);
+  await vm.sh('blockdev --setrw /dev/mars/x');
+  await vm.sh('dd if=/dev/zero of=/dev/mars/x bs=4k count=1 seek=100 conv=fsync');
 });
 
 vmTest('one user at a time who wants it alone', async (t, lab) => {
