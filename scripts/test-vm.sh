@@ -22,4 +22,4 @@ for f in test/vm/*"${MATCH:-}"*.test.ts; do files+=("dist/${f%.ts}.js"); done
 exec unshare $([ "$(id -u)" -eq 0 ] || echo -r) -n bash -c '
   ip link set lo up
   echo 1000 2>/dev/null >/proc/sys/net/unix/max_dgram_qlen || true
-  exec "$@"' - node_modules/.bin/ava --concurrency "${MARS_VM_JOBS:-2}" --timeout 10m ${AVA_ARGS:-} "${files[@]}"
+  exec "$@"' - node_modules/.bin/ava --concurrency "${MARS_VM_JOBS:-2}" --timeout 40m ${AVA_ARGS:-} "${files[@]}"

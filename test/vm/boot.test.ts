@@ -48,14 +48,14 @@ vmTest(
   'loading the module brings every resource back; loaded at boot, nothing has to be said at all',
   async (t, lab) => {
     const vm = await machine(lab);
-    await vm.sh(`marsadm create-cluster --address ${vm.ip}:7777`, { timeout: 180000 });
+    await vm.sh(`marsadm create-cluster --address ${vm.ip}:7777`, { timeout: 600000 });
     t.is((await vm.exec(['systemctl', 'is-active', 'marsd'])).stdout, 'inactive\n');
 
     t.log('the module is loaded: udev starts the daemon');
     await vm.sh('modprobe mars');
-    await vm.until('systemctl is-active marsd', 180000);
-    await vm.sh(`marsadm create-resource mydata ${DATA}`, { timeout: 180000 });
-    await vm.until(`test -b ${DEVICE}`, 180000);
+    await vm.until('systemctl is-active marsd', 600000);
+    await vm.sh(`marsadm create-resource mydata ${DATA}`, { timeout: 600000 });
+    await vm.until(`test -b ${DEVICE}`, 600000);
     await vm.sh(
       `mkfs.ext4 -q ${DEVICE} && mkdir /data && mount ${DEVICE} /data && echo kept >/data/f && umount /data`,
     );
@@ -65,7 +65,7 @@ vmTest(
     await reboot(vm, 2);
     t.not((await vm.exec(['test', '-e', DEVICE])).code, 0);
     await vm.sh('modprobe mars');
-    await vm.until(`test -b ${DEVICE}`, 240000);
+    await vm.until(`test -b ${DEVICE}`, 600000);
     t.is(await vm.sh(`mount ${DEVICE} /data && cat /data/f; umount /data`), 'kept\n');
 
     t.log('reboot with the module loaded at boot, and a file system on the device in fstab');
@@ -74,15 +74,15 @@ vmTest(
         `echo '${DEVICE} /data ext4 nofail,x-systemd.requires=marsd.service 0 0' >>/etc/fstab`,
     );
     await reboot(vm, 3);
-    await vm.until('mountpoint -q /data', 240000);
+    await vm.until('mountpoint -q /data', 600000);
     t.is(await vm.sh('cat /data/f; echo again >>/data/f; sync /data/f'), 'kept\n');
 
     t.log('the power fails');
     await vm.powerCut();
     await vm.start();
-    await vm.until('mountpoint -q /data', 240000);
+    await vm.until('mountpoint -q /data', 600000);
     t.is(await vm.sh('cat /data/f'), 'kept\nagain\n');
     vm.expected.push(/EXT4-fs .* recovery/);
   },
-  { timeout: 900000 },
+  { timeout: 2400000 },
 );
