@@ -94,12 +94,15 @@ async function prepare(bed: Bed, machine: Machine): Promise<void> {
 
 /** Starts the daemon; ends when it takes commands. */
 async function startDaemon(bed: Bed, machine: Machine, profile: boolean): Promise<void> {
-  const node = profile ? `node --cpu-prof --cpu-prof-dir=/bench/${machine.name}.profile ` : '';
+  const wrap = [
+    `env ${process.env['BENCH_DAEMON_ENV'] ?? ''}`,
+    profile ? `node --cpu-prof --cpu-prof-dir=/bench/${machine.name}.profile` : '',
+  ].join(' ');
   await machine.run(
     [
       'set -e',
       'mkfifo /run/marsd-says',
-      `MARS_HOST=${machine.name} setsid ${node}${bed.project}/bin/marsd --engine=kernel >/run/marsd-says 2>&1 </dev/null &`,
+      `MARS_HOST=${machine.name} setsid ${wrap} ${bed.project}/bin/marsd --engine=kernel >/run/marsd-says 2>&1 </dev/null &`,
       'echo $! >/run/marsd.pid',
       'exec 8</run/marsd-says',
       'while read -r line <&8; do echo "$line"; [[ $line == *ready* ]] && break; done',

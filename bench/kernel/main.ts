@@ -4,7 +4,7 @@
  *
  * Environment: BENCH_BEDS (uml,qemu), BENCH_ROUNDS (5), BENCH_SECONDS of a measurement with
  * modelled latency (4), BENCH_SCALE of the work under User Mode Linux (1), BENCH_CONTENDERS
- * (raw,drbd,mars), BENCH_PROFILE (folder for profiles of the daemons, User Mode Linux), BENCH_ROWS (a pattern on the names of rows), BENCH_LOG_MIB (1024), KERNEL
+ * (raw,drbd,mars), BENCH_DAEMON_ENV (VARIABLE=value ... for marsd), BENCH_PROFILE (folder for profiles of the daemons, User Mode Linux), BENCH_ROWS (a pattern on the names of rows), BENCH_LOG_MIB (1024), KERNEL
  * of the virtual machines (6.1), BENCH_WRITE (document that gets the numbers: docs/performance.md).
  */
 import { execFileSync } from 'node:child_process';
