@@ -34,6 +34,8 @@ export interface Expected {
 interface Piece {
   readonly at: bigint;
   readonly bytes: Uint8Array;
+  /** the body of the frame, to be recycled when these bytes, its last ones, are written */
+  readonly body?: Uint8Array;
 }
 
 /** Receive `ref` over `stream` into `store`; `from` is what was asked for, the store's end. */
@@ -46,7 +48,8 @@ export async function fetchLog(
   onProgress: (lamport: bigint) => void,
 ): Promise<FetchEnd> {
   const known = store.get(ref);
-  const writer = new LogWriter(store, ref, await fs.open(store.path(ref), known ? 'r+' : 'w+', 0o600));
+  const file = await fs.open(store.path(ref), known ? 'r+' : 'w+', 0o600);
+  const writer = new LogWriter(store, ref, file, (body) => stream.recycle(body));
   try {
     const scanner = await resume(store, ref);
     if (!scanner) return { kind: 'bad', reason: 'bad-log' };
@@ -101,8 +104,12 @@ async function receive(
     if (seen.ident) {
       const wrong = mismatch(seen.ident, ref, expected);
       if (wrong) return { kind: 'bad', reason: wrong };
-      await writer.add({ at: message.at, bytes: frame.body }, seen.end, seen.digest, seen.ident, () =>
-        onProgress(seen.lamport),
+      await writer.add(
+        { at: message.at, bytes: frame.body, body: frame.body },
+        seen.end,
+        seen.digest,
+        seen.ident,
+        () => onProgress(seen.lamport),
       );
     }
     if (seen.verdict !== 'ok' && seen.verdict !== 'more') return { kind: 'bad', reason: seen.verdict };
@@ -125,6 +132,7 @@ class LogWriter {
   readonly #store: LogStore;
   readonly #ref: LogRef;
   readonly #file: fs.FileHandle;
+  readonly #recycle: (body: Uint8Array) => void;
   #pieces: Piece[] = [];
   #backlog = 0;
   #mark: { end: bigint; digest: string; ident: LogIdent; done: () => void } | undefined;
@@ -132,10 +140,11 @@ class LogWriter {
   /** the batch being written */
   #batch: Promise<void> = Promise.resolve();
 
-  constructor(store: LogStore, ref: LogRef, file: fs.FileHandle) {
+  constructor(store: LogStore, ref: LogRef, file: fs.FileHandle, recycle: (body: Uint8Array) => void) {
     this.#store = store;
     this.#ref = ref;
     this.#file = file;
+    this.#recycle = recycle;
   }
 
   /** Take a piece; everything below `end` is verified. Waits only when the backlog is full. */
@@ -185,7 +194,7 @@ class LogWriter {
       else if (below >= BigInt(piece.bytes.length)) batch.push(piece);
       else {
         batch.push({ at: piece.at, bytes: piece.bytes.subarray(0, Number(below)) });
-        rest.push({ at: end, bytes: piece.bytes.subarray(Number(below)) });
+        rest.push({ ...piece, at: end, bytes: piece.bytes.subarray(Number(below)) });
       }
     }
     this.#pieces = rest;
@@ -203,6 +212,7 @@ class LogWriter {
       at += bytesWritten;
       left = skip(left, bytesWritten);
     }
+    for (const piece of batch) if (piece.body) this.#recycle(piece.body);
   }
 }
 

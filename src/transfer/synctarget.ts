@@ -78,6 +78,7 @@ async function compareAll(
       throw new MarsError('bad-message', { found: `range at ${message.at}, expected ${done}` });
     // Writing one range and reading another do not touch.
     await Promise.all([apply(disk, message, body), asked < target.size ? ask() : undefined]);
+    stream.recycle(body);
     done += BigInt(message.len);
     if (done - reported >= BigInt(REPORT)) {
       await disk.datasync();
