@@ -28,7 +28,7 @@ const ONLOOKERS =
   'cat /proc/sys/mars/lamport_clock >/dev/null 2>&1; find /sys/kernel/mars /sys/block/mars*/mars -type f 2>/dev/null | xargs cat >/dev/null 2>&1; done) & done';
 
 vmTest('writers run out of shadow memory together, and none is forgotten', async (t, lab) => {
-  const stack = await primary(lab, MIB);
+  const stack = await primary(lab, 4 * MIB);
   await stack.vm.sh(ONLOOKERS);
   await stack.vm.sh(
     `fio --name=a --filename=${stack.dev} --direct=1 --ioengine=libaio --rw=randwrite --bsrange=4k-64k --bs_unaligned=0 ` +
