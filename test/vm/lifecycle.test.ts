@@ -2,7 +2,7 @@
 /**
  * The module comes and goes, and the daemon dies, while devices are in use.
  */
-import { VmCluster, VmNode } from '../../lab/vm/cluster.js';
+import { VmCluster, type VmNode } from '../../lab/vm/cluster.js';
 import type { VmLab } from '../../lab/vm/lab.js';
 import type { Vm } from '../../lab/vm/vm.js';
 import { vmTest } from './support.js';
