@@ -5,7 +5,7 @@
  * A disk outlives its guest: a power cut ends guest and disk server at once, and the next start
  * attaches the same image. Plugged in after the start, as clones share the template's devices.
  */
-import { copyFileSync, closeSync, existsSync, openSync, ftruncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, closeSync, existsSync, openSync, ftruncateSync } from 'node:fs';
 import path from 'node:path';
 import { Program } from './process.js';
 import type { Qmp } from './qmp.js';
@@ -19,9 +19,7 @@ export type Backend =
   /** by the disk server without that cache: for filters alone, such as delays */
   | 'served'
   /** by an NBD server of the test's own (`socket`) */
-  | 'own'
-  /** every write and flush also goes to a log (format of dm-log-writes); see writelog.ts */
-  | 'logged';
+  | 'own';
 
 /**
  * What it is to the guest: virtio has no FUA (the kernel flushes instead), the others have. But
@@ -46,8 +44,6 @@ export interface DiskOptions {
 export class Disk {
   /** the image on this machine; of a volatile disk it holds what was flushed */
   readonly file: string;
-  /** the write log of a `logged` disk */
-  readonly log: string;
   readonly bus: Bus;
   readonly backend: Backend;
   /** what the guest can find it by */
@@ -69,7 +65,6 @@ export class Disk {
     this.#dir = dir;
     this.#options = options;
     this.file = path.join(dir, `${name}.img`);
-    this.log = path.join(dir, `${name}.writes`);
     this.bus = options.bus ?? 'virtio';
     this.backend = options.backend ?? 'raw';
     this.serial = `lab-${name}`.slice(0, 20);
@@ -100,16 +95,6 @@ export class Disk {
           'node-name': node,
           discard: 'unmap',
           server: { type: 'unix', path: await this.#serve() },
-        });
-        break;
-      case 'logged':
-        if (!existsSync(this.log)) writeFileSync(this.log, '');
-        await qmp.command('blockdev-add', {
-          driver: 'blklogwrites',
-          'node-name': node,
-          file,
-          log: { driver: 'file', filename: this.log },
-          'log-super-update-interval': 1,
         });
         break;
     }

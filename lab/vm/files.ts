@@ -2,7 +2,15 @@
 /**
  * What `make vm-image` made, and where a run keeps its own files.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -66,7 +74,37 @@ export function patience(): number {
   return Number(process.env['MARS_VM_PATIENCE'] ?? 1);
 }
 
-/** An own folder for sockets and disks, in memory where possible; short, as socket paths are limited. */
+const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/**
+ * An own folder for sockets and disks, in memory where possible; short, as socket paths are limited.
+ * Folders of runs that were killed go.
+ */
 export function scratchDir(): string {
-  return mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'mars-vm-'));
+  for (const name of readdirSync(SCRATCH)) {
+    const owner = /^mars-vm-(\d+)-/.exec(name)?.[1];
+    if (owner !== undefined && !alive(Number(owner)))
+      rmSync(path.join(SCRATCH, name), { recursive: true, force: true });
+  }
+  return mkdtempSync(path.join(SCRATCH, `mars-vm-${process.pid}-`));
+}
+
+/** The end of a scratch folder; with MARS_LAB_KEEP in the environment it is kept under another name. */
+export function discard(dir: string): void {
+  if (process.env['MARS_LAB_KEEP'] === undefined) {
+    rmSync(dir, { recursive: true, force: true });
+    return;
+  }
+  const kept = dir.replace(/mars-vm-\d+-/, 'mars-vm-kept-');
+  renameSync(dir, kept);
+  console.error(`kept: ${kept}`);
 }

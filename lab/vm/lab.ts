@@ -3,8 +3,7 @@
  * Virtual machines of one test, with their network and scratch folder. Nothing survives
  * `dispose`, and nothing survives this process either (process.ts).
  */
-import { rmSync } from 'node:fs';
-import { kernel, scratchDir, type Kernel } from './files.js';
+import { discard, kernel, scratchDir, type Kernel } from './files.js';
 import { leaks } from './leaks.js';
 import { VmNet } from './net.js';
 import { Vm, type VmOptions } from './vm.js';
@@ -35,7 +34,7 @@ export class VmLab {
     try {
       return new VmLab(wanted, dir, await VmNet.start(dir));
     } catch (error) {
-      rmSync(dir, { recursive: true, force: true });
+      discard(dir);
       throw error;
     }
   }
@@ -65,7 +64,6 @@ export class VmLab {
   async dispose(): Promise<void> {
     await Promise.all(this.vms.map((vm) => vm.powerCut()));
     await this.net.stop();
-    if (process.env['MARS_LAB_KEEP'] === undefined) rmSync(this.dir, { recursive: true, force: true });
-    else console.error(`kept: ${this.dir}`);
+    discard(this.dir);
   }
 }
