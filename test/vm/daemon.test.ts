@@ -16,11 +16,15 @@ const NODE: NodeOptions = { disk: { size: 32 << 20 }, stateSize: 192 << 20, daem
 /** An NBD client for guests: the one of the lab, which needs nothing but node. */
 const NBD = fileURLToPath(new URL('../../lab/nbd.js', import.meta.url));
 
-/** A write load in the background that checks what it reads; its exit code goes to a file. */
+/**
+ * A write load in the background that checks what it reads, with the device open throughout. It
+ * goes on until /root/enough exists; the last exit code goes to a file.
+ */
 const LOAD =
-  `(fio --name=load --filename=${DISK} --rw=randwrite --bs=4k --size=16M --io_size=8M --rate_iops=400 ` +
-  '--ioengine=psync --fsync=16 --verify=crc32c --verify_state_save=0 --output=/root/fio.log; ' +
-  'echo $? >/root/fio.rc) >/dev/null 2>&1 </dev/null & true';
+  `(exec 3<>${DISK}; until [ -e /root/enough ]; do ` +
+  `fio --name=load --filename=${DISK} --rw=randwrite --bs=4k --size=16M --io_size=4M --rate_iops=200 ` +
+  '--ioengine=psync --fsync=16 --verify=crc32c --verify_state_save=0 --output=/root/fio.log; rc=$?; [ $rc = 0 ] || break; done; ' +
+  'echo $rc >/root/fio.rc) >/dev/null 2>&1 </dev/null & true';
 
 /** The resource on all nodes, up to date; primary on the first. */
 async function resource(nodes: readonly VmNode[]): Promise<void> {
@@ -124,7 +128,9 @@ vmTest(
       await a.start();
       t.regex(a.log.slice(said), /still primary, writing log 1$/m);
       t.is(await link(a, `resource-${R}/actual-a/is-primary`), '1');
+      t.not(await link(a, `resource-${R}/actual-a/open-count`), '0');
     }
+    await a.vm.sh('touch /root/enough');
     await a.vm.until('test -s /root/fio.rc', 300000);
     t.is(await a.vm.get('/root/fio.rc'), '0\n', await a.vm.get('/root/fio.log'));
     await a.marsadm(['log-rotate', R]);
