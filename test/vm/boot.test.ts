@@ -71,7 +71,8 @@ vmTest(
     t.log('reboot with the module loaded at boot, and a file system on the device in fstab');
     await vm.sh(
       `cp /usr/share/mars/modules-load.d/mars.conf /etc/modules-load.d/; ` +
-        `echo '${DEVICE} /data ext4 nofail,x-systemd.requires=marsd.service 0 0' >>/etc/fstab`,
+        `echo '${DEVICE} /data ext4 nofail,x-systemd.requires=marsd.service,x-systemd.device-timeout=infinity 0 0' ` +
+        '>>/etc/fstab',
     );
     await reboot(vm, 3);
     await vm.until('mountpoint -q /data', 600000);
