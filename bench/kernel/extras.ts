@@ -140,7 +140,7 @@ export async function memory(
     [
       'set -e',
       PAUSE,
-      'available() { while read -r key value _; do [ "$key" = MemAvailable: ] && echo "$value"; done </proc/meminfo; }',
+      'available() { while read -r key value _; do if [ "$key" = MemAvailable: ]; then echo "$value"; fi; done </proc/meminfo; }',
       'available',
       `${fio(contender.device, size, '--rw=randwrite', '--bs=4k', '--iodepth=64', '--time_based', `--runtime=${seconds}`, ...more)} >/run/memory-fio.log &`,
       'job=$!',
