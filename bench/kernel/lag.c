@@ -15,6 +15,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
@@ -101,14 +102,34 @@ static void answer(int sock, uint64_t what)
 	} while (got != what);
 }
 
+/* Asks for nothing; false, after a moment, when nobody listens yet. */
+static int reached(int sock)
+{
+	struct pollfd wait = { .fd = sock, .events = POLLIN };
+	uint64_t nothing = 0;
+
+	if (send(sock, &nothing, sizeof(nothing), 0) != sizeof(nothing) && errno != ECONNREFUSED)
+		err(1, "send");
+	if (poll(&wait, 1, GIVE_UP_MS) != 1)
+		errx(1, "nobody answers");
+	if (recv(sock, &nothing, sizeof(nothing), MSG_PEEK) == sizeof(nothing))
+		return 1;
+	if (errno != ECONNREFUSED)
+		err(1, "recv");
+	poll(NULL, 0, 10);
+	return 0;
+}
+
 static uint64_t way_back(int sock)
 {
 	uint64_t best = UINT64_MAX;
 
 	for (int i = 0; i < 20; i++) {
-		uint64_t begin = now_us(), trip;
+		uint64_t begin, trip;
 
-		ask(sock, 0);
+		do {	/* the watcher may still be starting */
+			begin = now_us();
+		} while (!reached(sock));
 		answer(sock, 0);
 		trip = now_us() - begin;
 		if (trip < best)
