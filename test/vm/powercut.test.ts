@@ -80,3 +80,39 @@ vmTest('a disk without file system shows an exact prefix after a power cut', asy
   }
   t.pass();
 });
+
+vmTest(
+  'primary and replica lose power, and end equal byte for byte',
+  async (t, lab) => {
+    const random = seeded(t);
+    const vm = await lab.vm('a', { smp: 2 });
+    vm.expected.push(/EXT4-fs .*recover/);
+    const volatile = { backend: 'volatile', bus: 'scsi' } as const;
+    const stack = await Stack.make(vm, { data: volatile, log: volatile, credits: 8 * MIB });
+    const replica = await vm.disk('replica', { ...volatile, size: 64 * MIB });
+    for (let round = 0; round < 2; round++) {
+      await stack.up();
+      await stack.control(...stack.replayCommands(replica.path, 0, await follow(stack)));
+      const load = new Load(vm, 'raw', stack.dev, random(2 ** 31));
+      // the replica is told of what is durable, as if it had been transferred
+      for (let step = random(6) + 2; step > 0; step--)
+        await vm.sh(`marsctl set r replay.end ${await follow(stack)}`);
+      const start = Number(await stack.status('r', 'ckpt'));
+      await load.more(1 + random(10));
+      await vm.powerCut();
+      await load.ended;
+      await vm.start();
+      await stack.mount();
+      const ends = [await stack.replay(), await stack.replay(start, replica.path)];
+      t.log(`round ${round}: ${load.count} acknowledged; log of ${ends[0]} bytes, the replica had ${start}`);
+      t.is(ends[0], ends[1]);
+      const sums = await vm.sh(`sha256sum <${stack.data.path}; sha256sum <${replica.path}`);
+      t.is(new Set(sums.trim().split('\n')).size, 1, sums);
+      if (round === 0) await load.check(replica.path);
+    }
+  },
+  { timeout: 400000 },
+);
+
+/** What is durable in the log. */
+const follow = async (stack: Stack): Promise<number> => Number(await stack.status('g', 'durable'));

@@ -93,7 +93,7 @@ export class Stack {
         `echo "0 $(blockdev --getsz ${this[name].path}) linear ${this[name].path} 0" | dmsetup create ${name} && dmsetup mknodes`,
     );
     await this.vm.sh(
-      `set -e; modprobe mars 2>/dev/null || { depmod -a; modprobe mars; }; ${this.#mapped ? tables.join('; ') : ':'}; mkdir -p /log; mount ${this.device('log')} /log`,
+      `set -e; modprobe mars; ${this.#mapped ? tables.join('; ') : ':'}; mkdir -p /log; mount ${this.device('log')} /log`,
     );
   }
 
@@ -153,28 +153,43 @@ export class Stack {
     await this.control(...['x', 'g', 'l1', 'd'].flatMap((b) => [`switch ${b} off`, `destroy ${b}`]));
   }
 
-  /** Apply the newest log from `start` (0: all of it) to its end; where it ended. */
-  async replay(start = 0): Promise<number> {
-    await this.control(
-      ...this.dataCommands(),
-      'create file l',
-      `set l file.path text ${this.path(this.number)}`,
-      'set l file.flags rdonly',
-      'switch l on',
+  /**
+   * Commands that begin to apply the newest log to a disk, as a secondary does: bricks `rd`,
+   * `rl` and `r`.
+   *
+   * @param disk - device path
+   * @param start - position in the log, 0: all of it
+   * @param end - bytes of the log that may be used; default: as far as it is valid
+   */
+  replayCommands(disk: string, start: number, end: bigint | number = 2n ** 64n - 1n): string[] {
+    return [
+      'create bdev rd',
+      `set rd file.path text ${disk}`,
+      'set rd file.flags excl',
+      'switch rd on',
+      'create file rl',
+      `set rl file.path text ${this.path(this.number)}`,
+      'set rl file.flags rdonly',
+      'switch rl on',
       'create replay r',
-      // a salt of zeros and no origin: whatever stands there
+      // a salt of zeros: whatever stands there
       `set r replay.ident ident number=${this.number} origin=a salt=${'0'.repeat(32)}`,
       `set r replay.start ${start}`,
-      `set r replay.end ${2n ** 64n - 1n}`,
-      'connect r 0 d',
-      'connect r 1 l',
+      `set r replay.end ${end}`,
+      'connect r 0 rd',
+      'connect r 1 rl',
       'switch r on',
-    );
+    ];
+  }
+
+  /** Apply the newest log from `start` (0: all of it) to its end; where it ended. */
+  async replay(start = 0, disk = this.device('data')): Promise<number> {
+    await this.control(...this.replayCommands(disk, start));
     const done = await this.vm.until(
       'case $(marsctl status r state) in replay-clean|replay-torn) ' +
         '[ "$(marsctl status r applied)" = "$(marsctl status r ckpt)" ] && marsctl status r applied;; *) false;; esac',
     );
-    await this.control(...['r', 'l', 'd'].flatMap((b) => [`switch ${b} off`, `destroy ${b}`]));
+    await this.control(...['r', 'rl', 'rd'].flatMap((b) => [`switch ${b} off`, `destroy ${b}`]));
     return Number(done);
   }
 
