@@ -20,6 +20,7 @@
 
 #include "bdev.h"
 #include "bdev_brick.h"
+#include "open_reason.h"
 #include "own_disk.h"
 
 /* The bytes to show now; inside the gate or under mars_topology_lock while open. */
@@ -146,25 +147,7 @@ static int bdev_open(struct bdev_brick *bb, enum mars_reason *reason)
 	int err = lower_bdev_open(&bb->lower, bb->path, bb->flags & MARS_FILE_RDONLY,
 				  holder_of(bb));
 
-	switch (err) {
-	case 0:
-		return 0;
-	case -ENOENT:
-	case -ENOTDIR:
-	case -ELOOP:
-	case -ENXIO:
-	case -ENODEV:
-		return refuse(reason, MARS_R_NO_PATH, err);
-	case -EACCES:
-	case -EPERM:
-	case -EROFS:
-		return refuse(reason, MARS_R_DENIED, err);
-	case -EBUSY:
-		return refuse(reason, MARS_R_IN_USE, err);
-	case -ENOTBLK:
-		return refuse(reason, MARS_R_BAD_VALUE, err);
-	}
-	return refuse(reason, MARS_R_IO, err);
+	return err ? refuse(reason, mars_open_reason(err), err) : 0;
 }
 
 /* Is what was opened fit for its purpose? */

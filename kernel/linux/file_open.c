@@ -18,6 +18,7 @@
 
 #include "compat/file.h"
 #include "file_brick.h"
+#include "open_reason.h"
 #include "own_disk.h"
 
 #define FILE_DIRECT_ALIGN 4096	/* when nobody says: the largest block size of today's disks */
@@ -30,27 +31,7 @@ static int refuse(enum mars_reason *reason, enum mars_reason why, int err)
 
 static int refuse_open(enum mars_reason *reason, int err)
 {
-	switch (err) {
-	case -ENOENT:
-	case -ENOTDIR:
-	case -ELOOP:
-	case -ENXIO:
-	case -ENODEV:
-		return refuse(reason, MARS_R_NO_PATH, err);
-	case -EACCES:
-	case -EPERM:
-	case -EROFS:
-		return refuse(reason, MARS_R_DENIED, err);
-	case -EBUSY:
-	case -ETXTBSY:
-		return refuse(reason, MARS_R_IN_USE, err);
-	case -ENOSPC:
-	case -EDQUOT:
-		return refuse(reason, MARS_R_NO_SPACE, err);
-	case -EISDIR:
-		return refuse(reason, MARS_R_BAD_VALUE, err);
-	}
-	return refuse(reason, MARS_R_IO, err);
+	return refuse(reason, mars_open_reason(err), err);
 }
 
 /* Look before opening: a device or a pipe would notice. */
