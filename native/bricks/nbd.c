@@ -95,10 +95,11 @@ void nbd_client_vanish(struct nbd_conn *conn)
 
 	pthread_mutex_lock(&nbd->lock);
 	open = conn->client == NBD_OPEN;
-	if (open) {
-		conn->client = NBD_VANISHED;
-		nbd->clients--;
-		nbd->vanished++;
+	if (open || conn->client == NBD_STRANGER) {
+		conn->client = open ? NBD_VANISHED : NBD_LEFT;
+		nbd->clients -= open;
+		nbd->vanished += open;
+		nbd->ended++;
 	}
 	pthread_mutex_unlock(&nbd->lock);
 	if (open)
@@ -115,9 +116,10 @@ void nbd_client_leave(struct nbd_conn *conn)
 	was = conn->client;
 	nbd->clients -= was == NBD_OPEN;
 	nbd->vanished -= was == NBD_VANISHED;
-	conn->client = NBD_STRANGER;
+	nbd->ended += was == NBD_OPEN || was == NBD_STRANGER;
+	conn->client = NBD_LEFT;
 	pthread_mutex_unlock(&nbd->lock);
-	if (was != NBD_STRANGER)
+	if (was == NBD_OPEN || was == NBD_VANISHED)
 		mars_brick_event(&nbd->brick, MARS_EV_OPEN);
 }
 
@@ -163,7 +165,7 @@ static void nbd_accept(struct nbd_brick *nbd)
 	if (fd < 0)
 		return;
 	pthread_mutex_lock(&nbd->lock);
-	full = nbd->nr_conns >= NBD_CONNECTIONS;
+	full = nbd->nr_conns - nbd->ended >= NBD_CONNECTIONS || nbd->nr_conns >= NBD_THREADS;
 	pthread_mutex_unlock(&nbd->lock);
 	if (full) {
 		close(fd);
@@ -197,6 +199,7 @@ static void nbd_reap(struct nbd_brick *nbd)
 			continue;
 		list_move(&conn->link, &gone);
 		nbd->nr_conns--;
+		nbd->ended--;
 	}
 	pthread_mutex_unlock(&nbd->lock);
 	list_for_each_entry_safe(conn, next, &gone, link) {

@@ -14,7 +14,7 @@
  * which also accepts.  So a slow client holds up nobody but itself.  A client that
  * vanishes is noticed by the service and counts no more, even while its requests are
  * stuck below; they end into a connection nobody listens to, which owns their memory.
- * Until then the brick can't go off.
+ * Until then the brick can't go off, but its place is free for the next client.
  *
  * A connection has at most NBD_REQUESTS requests and NBD_BUDGET bytes in flight (less
  * when the disk takes only short requests), then it is not read from any more.
@@ -38,7 +38,8 @@
 #include "core/xio.h"
 #include "nbd_proto.h"
 
-#define NBD_CONNECTIONS	64
+#define NBD_CONNECTIONS	64		/* of clients that are there */
+#define NBD_THREADS	128		/* ditto, and of those that are not yet buried */
 #define NBD_REQUESTS	64		/* in flight on a connection */
 #define NBD_BUDGET	(64ull << 20)	/* their bytes */
 #define NBD_PIECES	(NBD_BUDGET / XIO_MAX_IO) /* beyond the first of each request */
@@ -115,7 +116,8 @@ struct nbd_io {
 enum nbd_client {
 	NBD_STRANGER,			/* still negotiating */
 	NBD_OPEN,			/* has the export open */
-	NBD_VANISHED,			/* its socket is gone, requests of it still run */
+	NBD_VANISHED,			/* its socket is gone, requests of it may still run */
+	NBD_LEFT,			/* only to be buried */
 };
 
 struct nbd_conn {
@@ -180,6 +182,7 @@ struct nbd_brick {
 	unsigned int nr_conns;		/* lock */
 	unsigned int clients;		/* lock: connections that are NBD_OPEN */
 	unsigned int vanished;		/* lock: that are NBD_VANISHED */
+	unsigned int ended;		/* lock: ditto, or NBD_LEFT: they take nobody's place */
 	bool closing;			/* lock: no new clients */
 
 	struct nbd_pool pool;
@@ -205,7 +208,7 @@ int nbd_thread(pthread_t *thread, void *(*fn)(void *), void *arg);
 bool nbd_client_enter(struct nbd_conn *conn);
 /** nbd_client_vanish - its socket is gone */
 void nbd_client_vanish(struct nbd_conn *conn);
-/** nbd_client_leave - all its requests have ended */
+/** nbd_client_leave - all its requests have ended, or it never became a client */
 void nbd_client_leave(struct nbd_conn *conn);
 /** nbd_conn_gone - last call of a connection's thread */
 void nbd_conn_gone(struct nbd_conn *conn);

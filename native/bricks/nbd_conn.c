@@ -129,9 +129,8 @@ static bool negotiate(struct nbd_conn *conn)
 		size_t used;
 
 		/* a client must be counted before it learns that it is one */
-		if (step == NBD_READY && !nbd_client_enter(conn))
-			break;
-		ok = send_all(conn->fd, out->data, out->len);
+		ok = (step != NBD_READY || nbd_client_enter(conn)) &&
+		     send_all(conn->fd, out->data, out->len);
 		if (!ok || step != NBD_MORE)
 			break;
 		full = out->len > NBD_OUT_USED;

@@ -610,6 +610,36 @@ static void many_clients(void)
 	end();
 }
 
+/*
+ * Vanished clients take nobody's place, although their requests are stuck below; but there
+ * is a limit to them, too.
+ */
+static void places_of_the_vanished(void)
+{
+	struct mars_brick *disk = begin_faulty(MIB);
+	static const u8 data[4096];
+	int fd[NBD_CONNECTIONS], i;
+
+	faulty_freeze(disk);
+	for (i = 0; i < NBD_CONNECTIONS; i++) {
+		fd[i] = open_client(socket_path, false);
+		ask(fd[i], NBD_CMD_WRITE, 0, i, i * sizeof(data), sizeof(data));
+		put(fd[i], data, sizeof(data));
+	}
+	while (faulty_in_flight(disk) != NBD_CONNECTIONS)
+		sched_yield();
+	for (i = 0; i < NBD_CONNECTIONS; i++)
+		close(fd[i]);
+	wait_clients(0);
+	for (i = 0; i < NBD_THREADS - NBD_CONNECTIONS; i++)
+		fd[i] = open_client(socket_path, false);
+	expect_end(dial(socket_path));
+	for (i = 0; i < NBD_THREADS - NBD_CONNECTIONS; i++)
+		close(fd[i]);
+	faulty_kill(disk);
+	end();
+}
+
 /* Without descriptors new clients are turned away, and welcome again later. */
 static void no_descriptors(void)
 {
@@ -673,6 +703,7 @@ int main(void)
 	RUN(power);
 	RUN(stale_socket);
 	RUN(many_clients);
+	RUN(places_of_the_vanished);
 	RUN(no_descriptors);
 	RUN(no_memory);
 	CHECK_EQ(rmdir(dir), 0);

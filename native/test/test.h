@@ -24,10 +24,13 @@
 
 #include "exec.h"
 
-static u64 test_seed_value;
-static bool test_seed_known;
-static long test_warns_expected;
-static const char *test_case_name = "?";
+/* one for the whole program, helpers in other files included */
+#define test_shared __attribute__((__weak__, __visibility__("default")))
+
+test_shared u64 test_seed_value;
+test_shared bool test_seed_known;
+test_shared long test_warns_expected;
+test_shared const char *test_case_name = "?";
 
 /** test_seed - seed of this run, from MARS_TEST_SEED or the clock */
 static inline u64 test_seed(void)
