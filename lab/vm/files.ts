@@ -100,7 +100,7 @@ export function scratchDir(): string {
 
 /** The end of a scratch folder; with MARS_LAB_KEEP in the environment it is kept under another name. */
 export function discard(dir: string): void {
-  if (process.env['MARS_LAB_KEEP'] === undefined) {
+  if (!process.env['MARS_LAB_KEEP']) {
     rmSync(dir, { recursive: true, force: true });
     return;
   }

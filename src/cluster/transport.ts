@@ -26,8 +26,8 @@ import { SocketStream } from './stream.js';
 import type { FrameStream, JsonObject } from './types.js';
 
 const ALPN = 'mars';
-/** time for handshake and hello, ms */
-const GREETING_MS = 10_000;
+/** time for handshake and hello, ms: four round trips of a bad link to a machine that is busy */
+const GREETING_MS = 30_000;
 /** a silent connection is probed after this time, ms: who serves one must not hold logs for a host that is gone */
 const IDLE_MS = 10_000;
 /** bytes taken from a socket at once: several TLS records */
