@@ -13,28 +13,13 @@ cd "$(dirname "$0")/.."
 vm=$PWD/build/vm
 out=$(realpath -m "${MARS_VM_PAYLOAD:-$vm/payload}")
 
-# The packages that programs import at run time, with what these need.
-runtime_modules() {
-  node -e '
-    const { dependencies } = require("./package.json"), fs = require("fs");
-    const build = /^(typescript|node-gyp|node-addon-api|@types\/)/, seen = new Set();
-    const add = (name) => {
-      if (build.test(name) || seen.has(name)) return;
-      seen.add(name);
-      const own = JSON.parse(fs.readFileSync(`node_modules/${name}/package.json`, "utf8"));
-      Object.keys(own.dependencies ?? {}).forEach(add);
-    };
-    Object.keys(dependencies).forEach(add);
-    console.log([...seen].join("\n"));'
-}
-
 common() {
   local to=$1 m
   mkdir -p "$to"/{dist,node_modules,build/Release,tools,packaging}
   cp -r dist/src "$to/dist/"
   cp -r bin package.json "$to/"
   cp -r packaging/. "$to/packaging/"
-  for m in $(runtime_modules); do
+  for m in $(node scripts/runtime-modules.mjs); do
     mkdir -p "$(dirname "$to/node_modules/$m")"
     cp -rL "node_modules/$m" "$to/node_modules/$m"
   done
