@@ -30,7 +30,7 @@ async function machine(lab: VmLab): Promise<Vm> {
   await vm.disk('data', { size: 128 << 20 });
   await vm.start();
   await vm.sh(
-    `mkfs.ext4 -q -L marsstate ${state.path}; echo 'LABEL=marsstate /mars ext4 nofail 0 2' >>/etc/fstab; ` +
+    `mkfs.ext4 -q -L marsstate ${state.path}; echo 'LABEL=marsstate /mars ext4 nofail,x-systemd.device-timeout=infinity 0 2' >>/etc/fstab; ` +
       `systemctl daemon-reload; udevadm settle; systemctl start mars.mount`,
   );
   return vm;
