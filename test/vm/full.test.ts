@@ -74,7 +74,7 @@ vmTest('a writer killed while the log disk is full ends when there is space', as
   await fillUp(stack);
   const load = new Load(vm, 'raw', stack.dev, random(2 ** 31));
   await untilFull(t, stack);
-  await vm.sh('killall -9 fsload');
+  await load.shoot();
   await vm.sh('rm /log/filler');
   await load.ended;
   await vm.until('[ "$(marsctl status x clients)" = 0 ]');
