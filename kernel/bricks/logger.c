@@ -420,14 +420,21 @@ static int power_on(struct logger *lg, enum mars_reason *reason)
 static void power_off(struct logger *lg)
 {
 	unsigned long flags;
-	bool powered;
+	bool on;
 
+	/*
+	 * Before it may stop, as that lights the other lamp at once.  One that was never on
+	 * shows none, or has stopped by itself.
+	 */
 	spin_lock_irqsave(&lg->lock, flags);
-	powered = lg->powered;
-	lg->closing = powered;
+	on = lg->on;
+	spin_unlock_irqrestore(&lg->lock, flags);
+	if (on)
+		mars_brick_leds(&lg->brick, false, false);
+	spin_lock_irqsave(&lg->lock, flags);
+	lg->closing = lg->powered;
 	lg->commit_seq = lg->seq;
 	spin_unlock_irqrestore(&lg->lock, flags);
-	mars_brick_leds(&lg->brick, false, !powered);
 	lg_kick(lg);
 }
 

@@ -226,17 +226,17 @@ static void nbd_unlisten(struct nbd_brick *nbd)
 static bool nbd_finished(struct nbd_brick *nbd)
 {
 	struct nbd_conn *conn;
-	bool closing, finished;
+	bool ending, finished;
 
 	pthread_mutex_lock(&nbd->lock);
-	closing = nbd->closing;
-	finished = closing && !nbd->nr_conns;
-	if (closing)
+	ending = nbd->ending;
+	finished = ending && !nbd->nr_conns;
+	if (ending)
 		list_for_each_entry(conn, &nbd->conns, link)
 			if (!conn->gone)
 				shutdown(conn->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&nbd->lock);
-	if (closing)
+	if (ending)
 		nbd_unlisten(nbd);
 	return finished;
 }
@@ -392,6 +392,7 @@ static int nbd_power_on(struct nbd_brick *nbd, enum mars_reason *reason)
 		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
 	nbd_bury(nbd);
 	nbd->closing = false;
+	nbd->ending = false;
 	nbd->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	nbd->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	nbd->spare_fd = nbd_spare();
@@ -427,7 +428,11 @@ static int nbd_power_off(struct nbd_brick *nbd, enum mars_reason *reason)
 	if (open)
 		return refuse(reason, MARS_R_OPEN, -EBUSY);
 	mars_brick_leds(&nbd->brick, false, false);
+	/* only now: the service may light led_off at once */
+	pthread_mutex_lock(&nbd->lock);
+	nbd->ending = true;
 	nbd_wake(nbd);
+	pthread_mutex_unlock(&nbd->lock);
 	return 0;
 }
 

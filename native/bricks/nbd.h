@@ -184,6 +184,7 @@ struct nbd_brick {
 	unsigned int vanished;		/* lock: that are NBD_VANISHED */
 	unsigned int ended;		/* lock: ditto, or NBD_LEFT: they take nobody's place */
 	bool closing;			/* lock: no new clients */
+	bool ending;			/* lock: the service is to light led_off and end */
 
 	struct nbd_pool pool;
 	u64 shared;			/* atomic: bytes taken of NBD_SHARED */

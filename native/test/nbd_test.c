@@ -565,6 +565,24 @@ static void power(void)
 	end();
 }
 
+/* Off is reported however busy the service is at that moment. */
+static void off_at_any_moment(void)
+{
+	int fd, i;
+
+	begin_mem();
+	for (i = 0; i < 1000; i++) {
+		fd = dial(socket_path);
+		if (i % 2)
+			close(fd);
+		brick_off("nbd");
+		if (i % 2 == 0)
+			close(fd);
+		brick_on("nbd");
+	}
+	end();
+}
+
 /* What a killed process leaves behind is in nobody's way; other files are. */
 static void stale_socket(void)
 {
@@ -701,6 +719,7 @@ int main(void)
 	RUN(lower_errors);
 	RUN(short_requests);
 	RUN(power);
+	RUN(off_at_any_moment);
 	RUN(stale_socket);
 	RUN(many_clients);
 	RUN(places_of_the_vanished);
