@@ -23,6 +23,15 @@ u64 crash_random(struct crash_rnd *rnd, u64 below)
 	return (x ^ x >> 31) % below;
 }
 
+static void repeat_hint(const struct crash_bed *b)
+{
+	fprintf(stderr, "repeat only this: MARS_CRASH_SEQUENCE=%s MARS_CRASH_MODE=%u "
+		"MARS_CRASH_SEED=%llu", b->sequence, b->mode, (unsigned long long)b->seed);
+	if (b->second)
+		fprintf(stderr, " MARS_CRASH_SECOND=%s", b->second);
+	fprintf(stderr, "\n");
+}
+
 void crash_fail(const struct crash_bed *b, const char *file, int line, const char *what)
 {
 	struct mars_ctl_status st = { 0 };
@@ -32,6 +41,9 @@ void crash_fail(const struct crash_bed *b, const char *file, int line, const cha
 	fflush(stdout);
 	fprintf(stderr, "crash: sequence \"%s\", step %llu: %s\n", b->sequence,
 		(unsigned long long)b->step, b->where);
+	if (b->before)
+		fprintf(stderr, "crash: in the life after crash %u of sequence \"%s\"\n",
+			(unsigned int)(b->past - b->before->kase), b->before->sequence);
 	fprintf(stderr, "crash: logger state %u, log %llu durable %llu, published %llu,%llu\n",
 		st.state, (unsigned long long)st.val[MARS_V_LOGGER_NUMBER],
 		(unsigned long long)st.val[MARS_V_LOGGER_DURABLE],
@@ -44,20 +56,22 @@ void crash_fail(const struct crash_bed *b, const char *file, int line, const cha
 	else if (b->fail_alloc)
 		fprintf(stderr, "crash: mode %u, allocation %ld fails\n", b->mode, b->fail_alloc);
 	else
-		fprintf(stderr, "repeat only this: MARS_CRASH_SEQUENCE=%s MARS_CRASH_MODE=%u "
-			"MARS_CRASH_SEED=%llu\n", b->sequence, b->mode,
-			(unsigned long long)b->seed);
+		repeat_hint(b->before ? b->before : b);
 	test_fail(file, line, "%s", what);
 }
 
 /* --- contents --- */
 
-void crash_ident(struct mars_log_ident *id, unsigned int k)
+void crash_ident(const struct crash_bed *b, struct mars_log_ident *id, unsigned int k)
 {
+	/* a fresh file, even if a crash left one of that name that never became a log */
+	unsigned int life = b->before && k >= b->past_logs;
+
+
 	memset(id, 0, sizeof(*id));
 	memset(id->cluster, 0xc1, sizeof(id->cluster));
 	memset(id->resource, 0x5e, sizeof(id->resource));
-	memset(id->salt, 0x40 + k, sizeof(id->salt));
+	memset(id->salt, 0x40 + k + 0x20 * life, sizeof(id->salt));
 	id->number = k + 1;
 	strcpy(id->origin, "hosta");
 }
@@ -80,14 +94,6 @@ void crash_apply(const struct crash_op *op, u64 pos, u64 len, u8 *disk)
 
 /* --- making --- */
 
-void crash_seed(void)
-{
-	char text[32];
-
-	sprintf(text, "%llu", (unsigned long long)test_seed());
-	setenv("MARS_TEST_SEED", text, 1);
-}
-
 void crash_bed_init(struct crash_bed *b, const char *sequence, unsigned int mode, u64 seed,
 		    struct crash_count *count)
 {
@@ -100,6 +106,7 @@ void crash_bed_init(struct crash_bed *b, const char *sequence, unsigned int mode
 	b->count = count;
 	b->sampling = 1;
 	b->max_cases = CRASH_CASES;
+	b->keep_one_in = 5;
 	b->rnd.state = seed * 0x10001 + mode;
 	for (i = 0; i < CRASH_OPS; i++) {
 		b->op[i].data = aligned_alloc(4096, 4096);
@@ -124,7 +131,9 @@ static struct mars_brick *new_disk(struct crash_bed *b, unsigned int nr, const c
 	struct mars_brick *disk;
 
 	CHECK(image);
-	if (size)
+	if (size && b->past)
+		memcpy(image->data, b->past->data, size);
+	else if (size)
 		crash_first(image->data);
 	disk = faulty_create(name, image, &config);
 	CHECK(disk);
@@ -147,17 +156,37 @@ static void new_log(struct crash_bed *b)
 
 void crash_bed_open(struct crash_bed *b)
 {
-	enum mars_reason reason;
-	struct mars_log_ident id;
-
 	CHECK_EQ(mars_engine_init(EXEC_SIM, 0, b->seed), 0);
 	source_register();
 	b->data = new_disk(b, 0, "data", CRASH_DEVICE, CRASH_DEVICE);
+}
+
+/* Slots take turns, whatever the numbers of the logs. */
+static void connect_log(struct crash_bed *b, unsigned int slot)
+{
+	enum mars_reason reason;
+	char name[16];
+
 	new_log(b);
+	sprintf(name, "log-%u", b->nr_logs);
+	CHECK_EQ(mars_brick_connect("lg", slot, name, &reason), 0);
+}
+
+void crash_bed_logger(struct crash_bed *b)
+{
+	enum mars_reason reason;
+	struct mars_log_ident id;
+
 	brick_create("logger", "lg");
 	CHECK_EQ(mars_brick_connect("lg", 0, "data", &reason), 0);
-	CHECK_EQ(mars_brick_connect("lg", 1, "log-1", &reason), 0);
-	crash_ident(&id, 0);
+	crash_ident(b, &id, b->nr_logs);
+	if (b->past_logs) {
+		id.prev_number = b->past_logs;
+		strcpy(id.prev_origin, "hosta");
+		id.prev_length = b->past->scan.cur.offset;
+		memcpy(id.prev_digest, b->past->scan.cur.digest, MARS_DIGEST_SIZE);
+	}
+	connect_log(b, 1);
 	CHECK_EQ(mars_brick_set("lg", MARS_K_LOGGER_IDENT, 0, (char *)&id, sizeof(id), &reason), 0);
 	brick_set_value("lg", MARS_K_LOGGER_SEGMENT, LG_SEGMENT_MIN);
 	brick_set_value("lg", MARS_K_LOGGER_DURABILITY, b->mode == 3);
@@ -228,11 +257,9 @@ static void reap(struct crash_bed *b)
 }
 
 /* Whatever is published once may be what a recovery starts from. */
-static void note_published(struct crash_bed *b, const struct mars_ctl_status *st)
+static void note_published(struct crash_bed *b, struct crash_pos now)
 {
-	struct crash_pos now = { st->val[MARS_V_LOGGER_CKPT_NUMBER], st->val[MARS_V_LOGGER_CKPT] };
-
-	if (!now.number)
+	if (!now.number || !now.pos)
 		return;
 	if (b->nr_published) {
 		const struct crash_pos *last = &b->published[b->nr_published - 1];
@@ -246,32 +273,49 @@ static void note_published(struct crash_bed *b, const struct mars_ctl_status *st
 	b->published[b->nr_published++] = now;
 }
 
-static u64 signature(const struct crash_bed *b, const struct mars_ctl_status *st)
+static u64 signature(const struct crash_bed *b)
 {
 	u64 sum = faulty_executed(b->data) * 1000003 + faulty_in_flight(b->data) * 17 + b->clock;
 	unsigned int i;
 
-	for (i = 0; i < b->nr_logs; i++)
+	for (i = b->past_logs; i < b->nr_logs; i++)
 		sum = sum * 1000003 + faulty_executed(b->log[i]) * 31 +
 		      faulty_in_flight(b->log[i]);
-	return sum * 1000003 + b->nr_published * 7919 + st->val[MARS_V_LOGGER_NUMBER];
+	return sum * 1000003 + b->nr_published * 7919 + b->number;
 }
 
-static void observe(struct crash_bed *b)
+static void look_at_replay(struct crash_bed *b)
 {
-	struct mars_ctl_status st;
+	u64 ckpt = brick_status("replay").val[MARS_V_REPLAY_CKPT];
+
+	note_published(b, (struct crash_pos){ b->replaying, ckpt });
+}
+
+static void look_at_logger(struct crash_bed *b)
+{
+	struct mars_ctl_status st = crash_status();
+
+	b->number = st.val[MARS_V_LOGGER_NUMBER];
+	b->states |= 1u << st.state;
+	note_published(b, (struct crash_pos){ st.val[MARS_V_LOGGER_CKPT_NUMBER],
+					      st.val[MARS_V_LOGGER_CKPT] });
+	/* a slot is given up only when no recovery from the newest position needs its log */
+	if (st.led_on && st.state != MARS_S_LOG_WRITE_ERROR && !st.val[MARS_V_LOGGER_OLD_SLOT])
+		CRASH_CHECK(b, st.val[MARS_V_LOGGER_CKPT_NUMBER] == b->number);
+}
+
+void crash_observe(struct crash_bed *b)
+{
 	u64 now;
 
 	b->step++;
 	sprintf(b->where, "while it runs");
 	reap(b);
-	st = crash_status();
-	b->states |= 1u << st.state;
-	note_published(b, &st);
-	/* a slot is given up only when no recovery from the newest position needs its log */
-	if (st.led_on && st.state != MARS_S_LOG_WRITE_ERROR && !st.val[MARS_V_LOGGER_OLD_SLOT])
-		CRASH_CHECK(b, st.val[MARS_V_LOGGER_CKPT_NUMBER] == st.val[MARS_V_LOGGER_NUMBER]);
-	now = signature(b, &st);
+	if (b->replaying)
+		look_at_replay(b);
+	else
+		look_at_logger(b);
+	now = signature(b);
 	if (now == b->signature)
 		return;
 	b->signature = now;
@@ -286,7 +330,7 @@ bool crash_bed_step(struct crash_bed *b)
 	crash_alloc_begin(b);
 	more = exec_step();
 	crash_alloc_end(b);
-	observe(b);
+	crash_observe(b);
 	return more;
 }
 
@@ -312,7 +356,6 @@ static void rotate(struct crash_bed *b)
 	enum mars_reason reason;
 	struct mars_log_ident id;
 	unsigned int slot;
-	char name[16];
 	int err;
 
 	crash_until(b, crash_status().state == MARS_S_LOG_WRITE_ERROR ||
@@ -320,11 +363,9 @@ static void rotate(struct crash_bed *b)
 		     crash_status().val[MARS_V_LOGGER_NUMBER] == b->nr_logs));
 	if (crash_status().state == MARS_S_LOG_WRITE_ERROR)
 		return;
-	slot = b->nr_logs % 2 + 1;
-	crash_ident(&id, b->nr_logs);
-	new_log(b);
-	sprintf(name, "log-%u", b->nr_logs);
-	CHECK_EQ(mars_brick_connect("lg", slot, name, &reason), 0);
+	slot = (b->nr_logs - b->past_logs) % 2 + 1;
+	crash_ident(b, &id, b->nr_logs);
+	connect_log(b, slot);
 	for (;;) {
 		crash_alloc_begin(b);
 		err = mars_brick_set("lg", MARS_K_LOGGER_ROTATE, slot, (char *)&id, sizeof(id),
@@ -419,7 +460,7 @@ void crash_bed_play(struct crash_bed *b)
 			brick_set_value("lg", MARS_K_LOGGER_CHECKPOINT, 0);
 		else
 			op = begin(b, *p);
-		observe(b);
+		crash_observe(b);
 		gap(b, op);
 	}
 	crash_until(b, !any_busy(b));
@@ -440,7 +481,7 @@ void crash_bed_off(struct crash_bed *b, bool idle)
 	}
 	crash_until(b, crash_status().led_off);
 	CRASH_CHECK(b, !crash_status().val[MARS_V_LOGGER_USED]);
-	observe(b);
+	crash_observe(b);
 }
 
 void crash_bed_close(struct crash_bed *b)
@@ -449,15 +490,21 @@ void crash_bed_close(struct crash_bed *b)
 	CRASH_CHECK(b, !mars_engine_exit());
 }
 
+void crash_bed_live(struct crash_bed *b)
+{
+	crash_bed_logger(b);
+	CRASH_CHECK(b, crash_bed_on(b));
+	crash_bed_play(b);
+	crash_bed_off(b, b->mode < 2 || crash_random(&b->rnd, 2));
+	CRASH_CHECK(b, !crash_status().val[MARS_V_LOGGER_DIRTY]);
+}
+
 void crash_bed_run(struct crash_bed *b)
 {
 	long live = exec_live_allocs();
 
 	crash_bed_open(b);
-	CRASH_CHECK(b, crash_bed_on(b));
-	crash_bed_play(b);
-	crash_bed_off(b, b->mode < 2 || crash_random(&b->rnd, 2));
-	CRASH_CHECK(b, !crash_status().val[MARS_V_LOGGER_DIRTY]);
+	crash_bed_live(b);
 	crash_bed_close(b);
 	CRASH_CHECK(b, exec_live_allocs() == live);
 	crash_replay_all(b);

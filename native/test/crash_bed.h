@@ -9,6 +9,8 @@
  *			against the promises by an interpreter of the log in memory
  *	crash_replay.c	some of these crashes recovered by the real replay brick, with
  *			further crashes while it works
+ *	crash_second.c	the life after such a crash: recovery, then a fresh log over the
+ *			same data disk, and again all crashes of each moment
  *
  * A sequence is a string, one letter an operation:
  *
@@ -93,11 +95,12 @@ struct crash_case {
 	u8 *data, *expect, *log[CRASH_LOGS];
 	struct crash_scan scan;
 	struct crash_pos from;
+	unsigned int nr_ops;		/* submitted before */
 };
 
 /** struct crash_count - what was done, for the last line of the test */
 struct crash_count {
-	u64 runs, moments, log_subsets, crashes, replays;
+	u64 runs, lives, moments, log_subsets, crashes, replays;
 };
 
 /** struct crash_fault - requests of one disk that are to fail; @count 0 = none */
@@ -110,6 +113,11 @@ struct crash_fault {
 /** struct crash_bed - one run */
 struct crash_bed {
 	const char *sequence;
+	const char *second;		/* to be played after each crash kept, or NULL */
+	const struct crash_bed *before;	/* the bed of the first life, or NULL ... */
+	const struct crash_case *past;	/* ... and the crash that ended it */
+	unsigned int past_ops, past_logs; /* what it left: the first in op[], log[] */
+	unsigned int replaying;		/* number of the log being replayed; 0 = the logger works */
 	unsigned int mode;		/* 0 all at once, 1 one by one, 2 at random times,
 					 * 3 ditto, and every write promises durability */
 	u64 seed;
@@ -129,24 +137,28 @@ struct crash_bed {
 	struct crash_pos published[CRASH_MARKS];
 	unsigned int nr_published;
 	u32 states;			/* bit k: state k was seen */
+	u64 number;			/* of the log now written */
 	u64 signature;			/* of the last moment checked */
 	struct crash_rnd rnd;
 	struct crash_case kase[CRASH_CASES];
 	unsigned int nr_cases, max_cases;
+	unsigned int keep_one_in;	/* of so many moments */
 	struct crash_count *count;
 	char where[512];		/* what is being checked, for messages */
 };
 
 /* --- crash_bed.c --- */
 
-/** crash_seed - choose the seed of this run for all files of the program; first in main() */
-void crash_seed(void);
 /** crash_bed_init - a bed that has not run; @seed decides all that happens */
 void crash_bed_init(struct crash_bed *b, const char *sequence, unsigned int mode, u64 seed,
 		    struct crash_count *count);
 void crash_bed_free(struct crash_bed *b);
-/** crash_bed_open - engine, disks, and a logger that is off */
+/** crash_bed_open - engine and data disk */
 void crash_bed_open(struct crash_bed *b);
+/** crash_bed_logger - the next log, and a logger that is off */
+void crash_bed_logger(struct crash_bed *b);
+/** crash_observe - bring the books up to date; check the crashes if anything is new */
+void crash_observe(struct crash_bed *b);
 /** crash_bed_on - press the button; false = refused (no memory) */
 bool crash_bed_on(struct crash_bed *b);
 /** crash_bed_step - one step, then look at what it changed; false = nothing left */
@@ -164,11 +176,13 @@ void crash_bed_play(struct crash_bed *b);
 void crash_bed_off(struct crash_bed *b, bool idle);
 /** crash_bed_close - take all apart */
 void crash_bed_close(struct crash_bed *b);
-/** crash_bed_run - all of the above, then the replays */
+/** crash_bed_live - from the logger's start to its end */
+void crash_bed_live(struct crash_bed *b);
+/** crash_bed_run - all of the above, then the replays and second lives */
 void crash_bed_run(struct crash_bed *b);
 struct mars_ctl_status crash_status(void);
 /** crash_ident - identity of log number @k + 1 without its predecessor */
-void crash_ident(struct mars_log_ident *id, unsigned int k);
+void crash_ident(const struct crash_bed *b, struct mars_log_ident *id, unsigned int k);
 /** crash_first - what is on the device before everything */
 void crash_first(u8 *disk);
 /** crash_apply - let a piece of @op change @disk */
@@ -198,7 +212,21 @@ void crash_check(struct crash_bed *b);
 
 /* --- crash_replay.c --- */
 
-/** crash_replay_all - recover the crashes kept, then forget them */
+/** crash_replay_all - recover the crashes kept, live on after them, then forget them */
 void crash_replay_all(struct crash_bed *b);
+/**
+ * crash_replay_begin, crash_replay_end - a replay brick on "data" and a disk "log"
+ * @k: log number @k + 1 ...
+ * @pos: ... from here on
+ */
+void crash_replay_begin(struct crash_bed *b, const struct crash_case *c, unsigned int k, u64 pos);
+void crash_replay_end(void);
+/** crash_replay_state - has it stopped, for whatever reason? */
+bool crash_replay_stopped(void);
+
+/* --- crash_second.c --- */
+
+/** crash_second - recover @c, then play b->second, with all crashes on the way */
+void crash_second(struct crash_bed *b, const struct crash_case *c);
 
 #endif /* _MARS_CRASH_BED_H */

@@ -98,7 +98,7 @@ static void take_moment(struct crash_bed *b)
 	logs.nr = 0;
 	data.nr = 0;
 	take_disk(&data, 0, b->data, CRASH_DEVICE);
-	for (i = 0; i < b->nr_logs; i++)
+	for (i = b->past_logs; i < b->nr_logs; i++)
 		take_disk(&logs, i, b->log[i], CRASH_LOG);
 	CRASH_CHECK(b, !logs.overflow && !data.overflow);
 }
@@ -179,7 +179,7 @@ static int find_op(const struct crash_bed *b, const struct crash_scan *s,
 	u64 pos = le64_to_cpu(r->pos), len = le64_to_cpu(r->len);
 	unsigned int i;
 
-	for (i = 0; i < b->nr_ops; i++) {
+	for (i = b->past_ops; i < b->nr_ops; i++) {
 		const struct crash_op *op = &b->op[i];
 		u64 at = s->found[i];
 
@@ -220,7 +220,7 @@ static bool scan_header(struct crash_bed *b, struct crash_scan *s, const u8 *ima
 	struct mars_log_ident want, have;
 	struct mars_log_cursor cur;
 
-	crash_ident(&want, s->log);
+	crash_ident(b, &want, s->log);
 	if (mars_log_header_check(h, &want, &cur) != MARS_LOG_OK)
 		return false;
 	mars_log_header_ident(h, &have);
@@ -231,6 +231,12 @@ static bool scan_header(struct crash_bed *b, struct crash_scan *s, const u8 *ima
 	}
 	s->cur = cur;
 	return true;
+}
+
+/* The logs of an earlier life are as that crash left them. */
+static struct crash_scan first_scan(const struct crash_bed *b)
+{
+	return b->past ? b->past->scan : (struct crash_scan){ 0 };
 }
 
 /* Go on from where @s stands, up to the end of the chain. */
@@ -265,7 +271,7 @@ static void check_outcome(struct crash_bed *b, const struct crash_scan *s)
 
 	for (k = 0; k < s->nr; k++)
 		at[s->rec[k].op] = k + 1;
-	for (i = 0; i < b->nr_ops; i++) {
+	for (i = b->past_ops; i < b->nr_ops; i++) {
 		const struct crash_op *op = &b->op[i];
 
 		CRASH_CHECK(b, !s->found[i] || s->found[i] == op->len);
@@ -274,7 +280,7 @@ static void check_outcome(struct crash_bed *b, const struct crash_scan *s)
 		if (op->change && op->promise)
 			CRASH_CHECK(b, at[i]);
 		/* what completed before another was submitted comes before it, or that is lost */
-		for (k = 0; k < b->nr_ops; k++) {
+		for (k = b->past_ops; k < b->nr_ops; k++) {
 			const struct crash_op *later = &b->op[k];
 
 			if (op->change && op->completed < later->submitted) {
@@ -346,14 +352,15 @@ static void add_outcome(struct crash_bed *b, const struct crash_scan *s)
 /* The scan of what is durable, if nothing on its way can change it: a start for all. */
 static struct crash_scan common_scan(struct crash_bed *b)
 {
-	struct crash_scan none = { 0 }, s = { 0 };
+	const struct crash_scan first = first_scan(b);
+	struct crash_scan s = first;
 	unsigned int k;
 
 	scan(b, &s, logs.image);
 	for (k = 0; k < logs.nr; k++)
 		if (logs.unit[k].log < s.nr_logs && logs.unit[k].pos < s.end[logs.unit[k].log])
-			return none;
-	if (s.log) {			/* look again at the end of the last log */
+			return first;
+	if (s.log > first.log) {	/* look again at the end of the last log */
 		s.log--;
 		s.begun = true;
 	}
@@ -367,7 +374,7 @@ static void walk_logs(struct crash_bed *b)
 	unsigned int i;
 	u64 n;
 
-	for (i = 0; i < b->nr_logs; i++) {
+	for (i = b->past_logs; i < b->nr_logs; i++) {
 		if (!image[i])
 			image[i] = malloc(CRASH_LOG);
 		memcpy(image[i], logs.image[i], CRASH_LOG);
@@ -427,15 +434,17 @@ static void keep_case(struct crash_bed *b)
 	unsigned int i;
 
 	memset(c, 0, sizeof(*c));
+	c->nr_ops = b->nr_ops;
 	c->from = b->nr_published ? b->published[crash_random(&b->rnd, b->nr_published)] : start;
 	c->data = copy_of(data.image[0], CRASH_DEVICE);
 	image[0] = c->data;
 	choose(b, &data, crash_random(&b->rnd, nr_subsets(&data)));
 	apply_units(&data, image);
 	for (i = 0; i < b->nr_logs; i++)
-		c->log[i] = copy_of(logs.image[i], CRASH_LOG);
+		c->log[i] = copy_of(i < b->past_logs ? b->past->log[i] : logs.image[i], CRASH_LOG);
 	choose(b, &logs, crash_random(&b->rnd, nr_subsets(&logs)));
 	apply_units(&logs, c->log);
+	c->scan = first_scan(b);
 	scan(b, &c->scan, c->log);
 	c->expect = malloc(CRASH_DEVICE);
 	crash_first(c->expect);
@@ -449,7 +458,7 @@ void crash_check(struct crash_bed *b)
 	walk_logs(b);
 	walk_data(b);
 	b->count->moments++;
-	if (b->nr_cases < b->max_cases && !crash_random(&b->rnd, 5))
+	if (b->nr_cases < b->max_cases && !crash_random(&b->rnd, b->keep_one_in))
 		keep_case(b);
 	sprintf(b->where, "while it runs");
 }

@@ -2,14 +2,19 @@
 /*
  * crash_enum_test.c - short sequences of operations against every crash
  *
- * All sequences of up to MARS_CRASH_LENGTH letters (default 2) in all modes, then
- * random longer ones until MARS_CRASH_SECONDS (default 45) are over.  See crash_bed.h
- * for the letters and what is checked.  A failure prints how to repeat just it:
- * MARS_CRASH_SEQUENCE, _MODE and _SEED.
+ * All sequences of up to MARS_CRASH_LENGTH letters (default 2) in all modes; a chosen set
+ * with second lives after some of their crashes; then random longer ones, some with second
+ * lives, until MARS_CRASH_SECONDS (default 45) are over.  See crash_bed.h for the letters
+ * and what is checked.  A failure prints how to repeat just it: MARS_CRASH_SEQUENCE,
+ * _SECOND, _MODE and _SEED.
  */
+#include <linux/kernel.h>
+
 #include "crash_bed.h"
 
 #define LONGEST		7
+#define LONGEST_SECOND	4
+#define MAX_LIVES	5	/* after one run */
 
 static struct crash_count count;
 static time_t began;
@@ -26,11 +31,17 @@ static bool time_is_over(void)
 	return time(NULL) - began >= (time_t)number("MARS_CRASH_SECONDS", 45);
 }
 
-static void run(const char *sequence, unsigned int mode, u64 seed)
+/* @second: NULL = one life only */
+static void run(const char *sequence, const char *second, unsigned int mode, u64 seed)
 {
 	static struct crash_bed bed;
 
 	crash_bed_init(&bed, sequence, mode, seed, &count);
+	if (second) {
+		bed.second = second;
+		bed.max_cases = MAX_LIVES;
+		bed.keep_one_in = 12;	/* from its beginning to its end */
+	}
 	crash_bed_run(&bed);
 	crash_bed_free(&bed);
 }
@@ -61,15 +72,36 @@ static void every_short_sequence(void)
 		for (n = 0; n < all; n++) {
 			letters(sequence, len, n);
 			for (mode = 0; mode < CRASH_MODES; mode++)
-				run(sequence, mode, test_seed() + n * CRASH_MODES + mode);
+				run(sequence, NULL, mode, test_seed() + n * CRASH_MODES + mode);
 		}
 	}
+}
+
+/*
+ * Crashes in which writes are partly in the log and partly back on the disk, torn groups,
+ * rotations half done; then a life that writes over the same places, or other ones.
+ */
+static void second_lives(void)
+{
+	static const char *const first[] = { "abo", "aufzo", "brobz", "adrafo", "abcoz" };
+	static const char *const second[] = { "u", "bo", "orf", "dbc" };
+	unsigned int i, k, mode;
+	u64 before = count.lives;
+
+	if (getenv("MARS_CRASH_SEQUENCE"))
+		return;
+	for (i = 0; i < ARRAY_SIZE(first); i++)
+		for (k = 0; k < ARRAY_SIZE(second); k++)
+			for (mode = 0; mode < CRASH_MODES; mode++)
+				run(first[i], second[k], mode, test_seed() + 500000 + i * 100 +
+				    k * 10 + mode);
+	CHECK(count.lives - before > ARRAY_SIZE(first) * ARRAY_SIZE(second) * CRASH_MODES / 2);
 }
 
 static void random_sequences(void)
 {
 	struct crash_rnd rnd = { test_seed() };
-	char sequence[LONGEST + 1];
+	char sequence[LONGEST + 1], second[LONGEST_SECOND + 1];
 	unsigned int i, len;
 
 	if (getenv("MARS_CRASH_SEQUENCE"))
@@ -78,26 +110,30 @@ static void random_sequences(void)
 	for (i = 0; i < 30 || !time_is_over(); i++) {
 		len = 3 + crash_random(&rnd, LONGEST - 2);
 		letters(sequence, len, crash_random(&rnd, ~0ull));
-		run(sequence, crash_random(&rnd, CRASH_MODES), test_seed() + 1000000 + i);
+		len = crash_random(&rnd, 3) ? 0 : 1 + crash_random(&rnd, LONGEST_SECOND);
+		letters(second, len, crash_random(&rnd, ~0ull));
+		run(sequence, len ? second : NULL, crash_random(&rnd, CRASH_MODES),
+		    test_seed() + 1000000 + i);
 	}
 }
 
 static void one_sequence(void)
 {
 	if (getenv("MARS_CRASH_SEQUENCE"))
-		run(getenv("MARS_CRASH_SEQUENCE"), number("MARS_CRASH_MODE", 2),
+		run(getenv("MARS_CRASH_SEQUENCE"), getenv("MARS_CRASH_SECOND"), number("MARS_CRASH_MODE", 2),
 		    number("MARS_CRASH_SEED", test_seed()));
 }
 
 int main(void)
 {
-	crash_seed();
 	began = time(NULL);
 	RUN(every_short_sequence);
+	RUN(second_lives);
 	RUN(random_sequences);
 	RUN(one_sequence);
-	printf("%llu runs, %llu moments, %llu subsets of log sectors, %llu crashes, %llu replays\n",
-	       (unsigned long long)count.runs, (unsigned long long)count.moments,
+	printf("%llu runs, %llu second lives, %llu moments, %llu subsets of log sectors, %llu crashes, %llu replays\n",
+	       (unsigned long long)count.runs, (unsigned long long)count.lives,
+	       (unsigned long long)count.moments,
 	       (unsigned long long)count.log_subsets, (unsigned long long)count.crashes,
 	       (unsigned long long)count.replays);
 	return test_done();

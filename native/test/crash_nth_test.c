@@ -51,6 +51,7 @@ static bool run_with_fault(struct crash_bed *b, enum mars_state state)
 	bool failed;
 
 	crash_bed_open(b);
+	crash_bed_logger(b);
 	if (crash_bed_on(b)) {
 		crash_bed_play(b);
 		crash_until(b, crash_status().state == MARS_S_LOG_WRITE_ERROR ||
@@ -156,6 +157,7 @@ static bool run_without_memory(unsigned int mode, long n, unsigned int streak)
 	b->fail_alloc = n;
 	b->alloc_streak = streak;
 	crash_bed_open(b);
+	crash_bed_logger(b);
 	while (!crash_bed_on(b))
 		CRASH_CHECK(b, b->alloc_failed);
 	crash_bed_play(b);
@@ -195,7 +197,6 @@ static void no_memory_for_a_while(void)
 
 int main(void)
 {
-	crash_seed();
 	RUN(nth_change_of_data_fails);
 	RUN(nth_flush_of_data_fails);
 	RUN(nth_write_of_log_fails);

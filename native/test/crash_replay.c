@@ -42,25 +42,21 @@ static struct mars_brick *disk_of(struct recovery *r, const char *name, const u8
 	return disk;
 }
 
-static bool stopped(struct recovery *r)
+bool crash_replay_stopped(void)
 {
 	u8 state = brick_status("replay").state;
 
-	return r->fuse.blown || state == MARS_S_REPLAY_END || state == MARS_S_REPLAY_CLEAN ||
+	return state == MARS_S_REPLAY_END || state == MARS_S_REPLAY_CLEAN ||
 	       state == MARS_S_REPLAY_TORN;
 }
 
-/* Apply log number @k + 1 from @pos on; what is published moves r->reached. */
-static void replay_log(struct recovery *r, unsigned int k, u64 pos)
+void crash_replay_begin(struct crash_bed *b, const struct crash_case *c, unsigned int k, u64 pos)
 {
-	const struct crash_case *c = r->kase;
-	bool find_end = crash_random(&r->b->rnd, 2);
+	bool find_end = crash_random(&b->rnd, 2);
 	enum mars_reason reason;
 	struct mars_log_ident id;
-	struct mars_brick *log = disk_of(r, "log", c->log[k], CRASH_LOG);
-	u64 ckpt;
 
-	crash_ident(&id, k);
+	crash_ident(b, &id, k);
 	brick_create("replay", "replay");
 	CHECK_EQ(mars_brick_connect("replay", 0, "data", &reason), 0);
 	CHECK_EQ(mars_brick_connect("replay", 1, "log", &reason), 0);
@@ -69,7 +65,25 @@ static void replay_log(struct recovery *r, unsigned int k, u64 pos)
 	brick_set_value("replay", MARS_K_REPLAY_START, pos);
 	brick_set_value("replay", MARS_K_REPLAY_END, find_end ? ~0ull : c->scan.end[k]);
 	brick_on("replay");
-	while (!stopped(r)) {
+}
+
+void crash_replay_end(void)
+{
+	brick_off("replay");
+	brick_destroy("replay");
+	brick_off("log");
+	brick_destroy("log");
+}
+
+/* Apply log number @k + 1 from @pos on; what is published moves r->reached. */
+static void replay_log(struct recovery *r, unsigned int k, u64 pos)
+{
+	const struct crash_case *c = r->kase;
+	u64 ckpt;
+
+	disk_of(r, "log", c->log[k], CRASH_LOG);
+	crash_replay_begin(r->b, c, k, pos);
+	while (!r->fuse.blown && !crash_replay_stopped()) {
 		CRASH_CHECK(r->b, exec_step());
 		ckpt = brick_status("replay").val[MARS_V_REPLAY_CKPT];
 		if (ckpt > pos)
@@ -80,11 +94,7 @@ static void replay_log(struct recovery *r, unsigned int k, u64 pos)
 	ckpt = brick_status("replay").val[MARS_V_REPLAY_CKPT];
 	CRASH_CHECK(r->b, ckpt == c->scan.end[k]);
 	r->reached = (struct crash_pos){ k + 1, ckpt };
-	brick_off("replay");
-	brick_destroy("replay");
-	CHECK(log == mars_brick_find("log"));
-	brick_off("log");
-	brick_destroy("log");
+	crash_replay_end();
 }
 
 /*
@@ -159,6 +169,8 @@ void crash_replay_all(struct crash_bed *b)
 		else
 			for (fuse = 0; recover(b, c, fuse); fuse++)
 				;
+		if (b->second)
+			crash_second(b, c);
 		free(c->data);
 		free(c->expect);
 		for (k = 0; k < CRASH_LOGS; k++)
