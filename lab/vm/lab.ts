@@ -20,6 +20,7 @@ export class VmLab {
   readonly dir: string;
   readonly net: VmNet;
   readonly vms: Vm[] = [];
+  #disposed: Promise<void> | undefined;
 
   private constructor(wanted: Kernel, dir: string, net: VmNet) {
     this.kernel = wanted;
@@ -61,7 +62,13 @@ export class VmLab {
     if (found.length > 0) throw new KernelLogError(found);
   }
 
-  async dispose(): Promise<void> {
+  /** End everything and remove all files; once is enough. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  async #dispose(): Promise<void> {
     await Promise.all(this.vms.map((vm) => vm.powerCut()));
     await this.net.stop();
     discard(this.dir);
