@@ -76,11 +76,11 @@ void crash_ident(const struct crash_bed *b, struct mars_log_ident *id, unsigned 
 	strcpy(id->origin, "hosta");
 }
 
-void crash_first(u8 *disk)
+void crash_first(const struct crash_bed *b, u8 *disk)
 {
 	u32 i;
 
-	for (i = 0; i < CRASH_DEVICE; i++)
+	for (i = 0; i < b->device; i++)
 		disk[i] = (u8)(0xa5 ^ (i >> 9));
 }
 
@@ -97,8 +97,6 @@ void crash_apply(const struct crash_op *op, u64 pos, u64 len, u8 *disk)
 void crash_bed_init(struct crash_bed *b, const char *sequence, unsigned int mode, u64 seed,
 		    struct crash_count *count)
 {
-	unsigned int i;
-
 	memset(b, 0, sizeof(*b));
 	b->sequence = sequence;
 	b->mode = mode;
@@ -108,10 +106,26 @@ void crash_bed_init(struct crash_bed *b, const char *sequence, unsigned int mode
 	b->max_cases = CRASH_CASES;
 	b->keep_one_in = 5;
 	b->rnd.state = seed * 0x10001 + mode;
-	for (i = 0; i < CRASH_OPS; i++) {
-		b->op[i].data = aligned_alloc(4096, 4096);
-		CHECK(b->op[i].data);
-	}
+	b->device = 16u << 10;
+	b->log_bytes = 128u << 10;
+	b->sector = 512;
+	b->all_units = 10;
+	b->random_subsets = 100;
+}
+
+void crash_bed_large(struct crash_bed *b)
+{
+	b->device = 1280u << 10;
+	b->log_bytes = 6u << 20;
+	b->sector = 256u << 10;
+	b->all_units = 4;
+	b->random_subsets = 20;
+}
+
+void crash_op_data(struct crash_op *op)
+{
+	op->data = op->len ? aligned_alloc(4096, round_up(op->len, 4096)) : NULL;
+	CHECK(op->data || !op->len);
 }
 
 void crash_bed_free(struct crash_bed *b)
@@ -126,7 +140,10 @@ static struct mars_brick *new_disk(struct crash_bed *b, unsigned int nr, const c
 				   u64 size, u64 capacity)
 {
 	/* a slow disk and a quick one take turns, so that requests gather */
-	struct faulty_config config = { .max_delay_us = b->mode == 1 ? 0 : 3000 };
+	struct faulty_config config = {
+		.max_delay_us = b->mode == 1 ? 0 : 3000,
+		.sector = b->sector,
+	};
 	struct faulty_image *image = faulty_image_new(size, capacity);
 	struct mars_brick *disk;
 
@@ -134,7 +151,7 @@ static struct mars_brick *new_disk(struct crash_bed *b, unsigned int nr, const c
 	if (size && b->past)
 		memcpy(image->data, b->past->data, size);
 	else if (size)
-		crash_first(image->data);
+		crash_first(b, image->data);
 	disk = faulty_create(name, image, &config);
 	CHECK(disk);
 	faulty_image_free(image);
@@ -158,7 +175,7 @@ void crash_bed_open(struct crash_bed *b)
 {
 	CHECK_EQ(mars_engine_init(EXEC_SIM, 0, b->seed), 0);
 	source_register();
-	b->data = new_disk(b, 0, "data", CRASH_DEVICE, CRASH_DEVICE);
+	b->data = new_disk(b, 0, "data", b->device, b->device);
 }
 
 /* Slots take turns, whatever the numbers of the logs. */
@@ -349,6 +366,8 @@ static const struct {
 	{ 'f', XIO_FLUSH,	 0,		   0,		 0,    0    },
 	{ 'd', XIO_DISCARD,	 MARS_LOG_DISCARD, 0,		 1536, 1024 },
 	{ 'z', XIO_WRITE_ZEROES, MARS_LOG_ZEROES,  XIO_NOUNMAP,	 7168, 1024 },
+	{ 'w', XIO_WRITE,	 MARS_LOG_WRITE,   0,		 1536, XIO_MAX_IO },
+	{ 'v', XIO_WRITE,	 MARS_LOG_WRITE,   XIO_FUA,	 132 << 10, XIO_MAX_IO },
 };
 
 static void rotate(struct crash_bed *b)
@@ -415,6 +434,8 @@ static struct crash_op *begin(struct crash_bed *b, char letter)
 	op->len = kinds[k].len;
 	op->change = op->op != XIO_FLUSH;
 	op->promise = b->mode == 3 || op->flags & XIO_FUA;
+	CHECK(op->pos + op->len <= b->device);
+	crash_op_data(op);
 	for (i = 0; i < op->len; i += 8) {
 		u64 tag = (u64)(b->nr_ops + 1) << 56 | (op->pos + i);
 

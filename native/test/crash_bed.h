@@ -16,6 +16,7 @@
  *
  *	a write	    o write overlapping a	    b write elsewhere, over a page border
  *	u FUA write f flush  d discard  z zeroes    r rotate the log  c checkpoint
+ *	w write, v FUA write: longer than a commit group, only on a large bed
  *
  * How a moment is checked.  What is durable is given; of the sectors on their way
  * each subset is a crash (all subsets when they are few, see struct crash_rnd).
@@ -29,7 +30,8 @@
  *	    a byte written back too early or a position too far ahead breaks this
  *	    (I6, I9), and the result is thereby a prefix of the writes
  *	I3  what a completed flush or FUA promised is among the records; a write that
- *	    became several is there as a whole or not at all
+ *	    became several is there as a whole or not at all, or a front part of it is the
+ *	    last thing there if it is longer than a commit group
  *	I8  the chain over rotated logs never has a gap
  */
 #ifndef _MARS_CRASH_BED_H
@@ -41,8 +43,6 @@
 #include "source.h"
 #include "test.h"
 
-#define CRASH_DEVICE	(16u << 10)	/* bytes of the device */
-#define CRASH_LOG	(128u << 10)	/* bytes of a log that are looked at */
 #define CRASH_LOGS	6
 #define CRASH_OPS	16
 #define CRASH_MARKS	32
@@ -71,7 +71,7 @@ struct crash_op {
 	u8 op, type;			/* XIO_*, MARS_LOG_* */
 	u32 flags;
 	u64 pos, len, submitted, completed;
-	u8 *data;			/* a page */
+	u8 *data;			/* page-aligned, or NULL */
 };
 
 /** struct crash_scan - what a recovery finds in the logs: a plain value */
@@ -87,7 +87,7 @@ struct crash_scan {
 		u8 op;
 		u64 pos, len;		/* all of it or a piece */
 		struct crash_pos group;	/* start of its group */
-	} rec[2 * CRASH_OPS];
+	} rec[4 * CRASH_OPS];
 };
 
 /** struct crash_case - a crash kept for the replay brick */
@@ -101,6 +101,7 @@ struct crash_case {
 /** struct crash_count - what was done, for the last line of the test */
 struct crash_count {
 	u64 runs, lives, moments, log_subsets, crashes, replays;
+	u64 cut;			/* recoveries that found only the front part of a write */
 };
 
 /** struct crash_fault - requests of one disk that are to fail; @count 0 = none */
@@ -122,6 +123,10 @@ struct crash_bed {
 					 * 3 ditto, and every write promises durability */
 	u64 seed;
 	u64 step;			/* of the run, for messages */
+	u32 device, log_bytes;		/* size of the device, bytes of a log that are looked at */
+	u32 sector;			/* what a disk writes as a whole, bytes */
+	unsigned int all_units;		/* every subset of so many sectors is tried ... */
+	unsigned int random_subsets;	/* ... of more of them only so many */
 	bool may_fail;			/* operations may end with errors */
 	unsigned int sampling;		/* check subsets only at one moment in so many */
 	struct crash_fault fault;
@@ -152,6 +157,8 @@ struct crash_bed {
 /** crash_bed_init - a bed that has not run; @seed decides all that happens */
 void crash_bed_init(struct crash_bed *b, const char *sequence, unsigned int mode, u64 seed,
 		    struct crash_count *count);
+/** crash_bed_large - make it one for long writes, with fewer, larger sectors */
+void crash_bed_large(struct crash_bed *b);
 void crash_bed_free(struct crash_bed *b);
 /** crash_bed_open - engine and data disk */
 void crash_bed_open(struct crash_bed *b);
@@ -184,7 +191,9 @@ struct mars_ctl_status crash_status(void);
 /** crash_ident - identity of log number @k + 1 without its predecessor */
 void crash_ident(const struct crash_bed *b, struct mars_log_ident *id, unsigned int k);
 /** crash_first - what is on the device before everything */
-void crash_first(u8 *disk);
+void crash_first(const struct crash_bed *b, u8 *disk);
+/** crash_op_data - memory for op->len bytes */
+void crash_op_data(struct crash_op *op);
 /** crash_apply - let a piece of @op change @disk */
 void crash_apply(const struct crash_op *op, u64 pos, u64 len, u8 *disk);
 

@@ -13,15 +13,13 @@
 #include "crash_bed.h"
 
 #define UNITS		256
-#define UNITS_ALL	10	/* up to so many units, every subset */
-#define RANDOM_SUBSETS	100
 #define OUTCOMES	64
 
 struct unit_copy {
 	unsigned int log;	/* unused for the data disk */
 	u64 pos;
 	u32 len;
-	u8 data[512];
+	u8 *data;		/* kept for the next of that index */
 };
 
 /* Sectors of one or several disks that are on their way. */
@@ -51,6 +49,13 @@ static bool touched(const struct units *u, const struct faulty_unit *unit)
 	return false;
 }
 
+static u8 *resize(u8 *p, size_t size)
+{
+	p = realloc(p, size);
+	CHECK(p);
+	return p;
+}
+
 static bool all_zero(const u8 *p, u32 len)
 {
 	return !p[0] && !memcmp(p, p + 1, len - 1);
@@ -76,15 +81,14 @@ static void take_unit(void *ctx, const struct faulty_unit *unit)
 	copy->log = u->log;
 	copy->pos = unit->pos;
 	copy->len = unit->len;
+	copy->data = resize(copy->data, unit->len);
 	memcpy(copy->data, unit->data, unit->len);
 	u->nr++;
 }
 
 static void take_disk(struct units *u, unsigned int log, struct mars_brick *disk, u64 size)
 {
-	if (!u->image[log])
-		u->image[log] = malloc(size);
-	CHECK(u->image[log]);
+	u->image[log] = resize(u->image[log], size);
 	u->log = log;
 	u->size = size;
 	faulty_peek(disk, 0, u->image[log], size, true);
@@ -97,23 +101,23 @@ static void take_moment(struct crash_bed *b)
 
 	logs.nr = 0;
 	data.nr = 0;
-	take_disk(&data, 0, b->data, CRASH_DEVICE);
+	take_disk(&data, 0, b->data, b->device);
 	for (i = b->past_logs; i < b->nr_logs; i++)
-		take_disk(&logs, i, b->log[i], CRASH_LOG);
+		take_disk(&logs, i, b->log[i], b->log_bytes);
 	CRASH_CHECK(b, !logs.overflow && !data.overflow);
 }
 
 /* --- subsets --- */
 
-static u64 nr_subsets(const struct units *u)
+static u64 nr_subsets(const struct crash_bed *b, const struct units *u)
 {
-	return u->nr <= UNITS_ALL ? 1ull << u->nr : 2 + 3 * u->nr + RANDOM_SUBSETS;
+	return u->nr <= b->all_units ? 1ull << u->nr : 2 + 3 * u->nr + b->random_subsets;
 }
 
 /* Does unit @k survive in subset @i? */
-static bool in_subset(struct crash_rnd *rnd, const struct units *u, u64 i, unsigned int k)
+static bool in_subset(struct crash_bed *b, const struct units *u, u64 i, unsigned int k)
 {
-	if (u->nr <= UNITS_ALL)
+	if (u->nr <= b->all_units)
 		return i >> k & 1;
 	if (i < 2)
 		return i;
@@ -124,7 +128,7 @@ static bool in_subset(struct crash_rnd *rnd, const struct units *u, u64 i, unsig
 		return k == i - u->nr;
 	if (i < 3 * u->nr)
 		return k < i - 2 * u->nr;
-	return crash_random(rnd, 2);
+	return crash_random(&b->rnd, 2);
 }
 
 static void choose(struct crash_bed *b, struct units *u, u64 i)
@@ -132,7 +136,7 @@ static void choose(struct crash_bed *b, struct units *u, u64 i)
 	unsigned int k;
 
 	for (k = 0; k < u->nr; k++)
-		u->keep[k] = in_subset(&b->rnd, u, i, k);
+		u->keep[k] = in_subset(b, u, i, k);
 }
 
 /* Let the units kept change copies of the images; later ones win. */
@@ -252,7 +256,7 @@ static void scan(struct crash_bed *b, struct crash_scan *s, u8 *const image[])
 			s->nr_logs++;
 		}
 		while (mars_log_group_check(image[s->log] + s->cur.offset,
-					    CRASH_LOG - s->cur.offset, &s->cur, &need,
+					    b->log_bytes - s->cur.offset, &s->cur, &need,
 					    &total) == MARS_LOG_OK) {
 			const void *g = image[s->log] + s->cur.offset;
 
@@ -265,6 +269,18 @@ static void scan(struct crash_bed *b, struct crash_scan *s, u8 *const image[])
 
 /* --- the promises --- */
 
+/*
+ * All of a write, or nothing; of one that is longer than a commit group there may be less,
+ * but nothing behind that.
+ */
+static bool cut_well(const struct crash_bed *b, const struct crash_scan *s, unsigned int i)
+{
+	if (!s->found[i] || s->found[i] == b->op[i].len)
+		return true;
+	b->count->cut++;
+	return b->op[i].len > LG_GROUP_PAYLOAD && s->rec[s->nr - 1].op == i;
+}
+
 static void check_outcome(struct crash_bed *b, const struct crash_scan *s)
 {
 	unsigned int at[CRASH_OPS] = { 0 }, i, k;
@@ -274,20 +290,22 @@ static void check_outcome(struct crash_bed *b, const struct crash_scan *s)
 	for (i = b->past_ops; i < b->nr_ops; i++) {
 		const struct crash_op *op = &b->op[i];
 
-		CRASH_CHECK(b, !s->found[i] || s->found[i] == op->len);
+		bool whole = s->found[i] == op->len;
+
+		CRASH_CHECK(b, cut_well(b, s, i));
 		if (!op->completed)
 			continue;
 		if (op->change && op->promise)
-			CRASH_CHECK(b, at[i]);
+			CRASH_CHECK(b, whole);
 		/* what completed before another was submitted comes before it, or that is lost */
 		for (k = b->past_ops; k < b->nr_ops; k++) {
 			const struct crash_op *later = &b->op[k];
 
 			if (op->change && op->completed < later->submitted) {
 				if (later->change)
-					CRASH_CHECK(b, !at[k] || (at[i] && at[i] < at[k]));
+					CRASH_CHECK(b, !at[k] || (whole && at[i] < at[k]));
 				else if (later->completed)
-					CRASH_CHECK(b, at[i]);	/* flushed */
+					CRASH_CHECK(b, whole);	/* flushed */
 			}
 		}
 	}
@@ -317,16 +335,17 @@ static const struct crash_pos start = { 1, MARS_LOG_BLOCK };
 static void check_disk(struct crash_bed *b, const struct crash_scan *s, const u8 *disk,
 		       const u8 *expect)
 {
-	static u8 result[CRASH_DEVICE];
+	static u8 *result;
 	unsigned int i;
 
+	result = resize(result, b->device);
 	for (i = 0; i < max(b->nr_published, 1u); i++) {
 		struct crash_pos from = b->nr_published ? b->published[i] : start;
 
 		b->count->crashes++;
-		memcpy(result, disk, CRASH_DEVICE);
+		memcpy(result, disk, b->device);
 		apply_records(b, s, from, result);
-		if (!memcmp(result, expect, CRASH_DEVICE))
+		if (!memcmp(result, expect, b->device))
 			continue;
 		sprintf(b->where + strlen(b->where), ", recovered from %llu,%llu with %u records",
 			(unsigned long long)from.number, (unsigned long long)from.pos, s->nr);
@@ -375,12 +394,11 @@ static void walk_logs(struct crash_bed *b)
 	u64 n;
 
 	for (i = b->past_logs; i < b->nr_logs; i++) {
-		if (!image[i])
-			image[i] = malloc(CRASH_LOG);
-		memcpy(image[i], logs.image[i], CRASH_LOG);
+		image[i] = resize(image[i], b->log_bytes);
+		memcpy(image[i], logs.image[i], b->log_bytes);
 	}
 	nr_outcomes = 0;
-	for (n = 0; n < nr_subsets(&logs); n++) {
+	for (n = 0; n < nr_subsets(b, &logs); n++) {
 		choose(b, &logs, n);
 		strcpy(b->where, "sectors kept of the logs ");
 		keep_text(&logs, b->where + strlen(b->where));
@@ -395,17 +413,18 @@ static void walk_logs(struct crash_bed *b)
 
 static void walk_data(struct crash_bed *b)
 {
-	static u8 disk[CRASH_DEVICE], expect[OUTCOMES][CRASH_DEVICE];
-	u8 *const image[] = { disk };
+	static u8 *disk, *expect[OUTCOMES];
+	u8 *const image[] = { disk = resize(disk, b->device) };
 	unsigned int i;
 	u64 n;
 
 	for (i = 0; i < nr_outcomes; i++) {
-		crash_first(expect[i]);
+		expect[i] = resize(expect[i], b->device);
+		crash_first(b, expect[i]);
 		apply_records(b, &outcome[i], start, expect[i]);
 	}
-	memcpy(disk, data.image[0], CRASH_DEVICE);
-	for (n = 0; n < nr_subsets(&data); n++) {
+	memcpy(disk, data.image[0], b->device);
+	for (n = 0; n < nr_subsets(b, &data); n++) {
 		choose(b, &data, n);
 		strcpy(b->where, "sectors kept of the data disk ");
 		keep_text(&data, b->where + strlen(b->where));
@@ -436,18 +455,18 @@ static void keep_case(struct crash_bed *b)
 	memset(c, 0, sizeof(*c));
 	c->nr_ops = b->nr_ops;
 	c->from = b->nr_published ? b->published[crash_random(&b->rnd, b->nr_published)] : start;
-	c->data = copy_of(data.image[0], CRASH_DEVICE);
+	c->data = copy_of(data.image[0], b->device);
 	image[0] = c->data;
-	choose(b, &data, crash_random(&b->rnd, nr_subsets(&data)));
+	choose(b, &data, crash_random(&b->rnd, nr_subsets(b, &data)));
 	apply_units(&data, image);
 	for (i = 0; i < b->nr_logs; i++)
-		c->log[i] = copy_of(i < b->past_logs ? b->past->log[i] : logs.image[i], CRASH_LOG);
-	choose(b, &logs, crash_random(&b->rnd, nr_subsets(&logs)));
+		c->log[i] = copy_of(i < b->past_logs ? b->past->log[i] : logs.image[i], b->log_bytes);
+	choose(b, &logs, crash_random(&b->rnd, nr_subsets(b, &logs)));
 	apply_units(&logs, c->log);
 	c->scan = first_scan(b);
 	scan(b, &c->scan, c->log);
-	c->expect = malloc(CRASH_DEVICE);
-	crash_first(c->expect);
+	c->expect = resize(NULL, b->device);
+	crash_first(b, c->expect);
 	apply_records(b, &c->scan, start, c->expect);
 	b->nr_cases++;
 }

@@ -42,6 +42,12 @@ static void run(const char *sequence, const char *second, unsigned int mode, u64
 		bed.max_cases = MAX_LIVES;
 		bed.keep_one_in = 12;	/* from its beginning to its end */
 	}
+	if (strpbrk(sequence, "wv")) {
+		crash_bed_large(&bed);
+		bed.sampling = 4;
+		bed.keep_one_in = 4;
+		bed.max_cases = 2;
+	}
 	crash_bed_run(&bed);
 	crash_bed_free(&bed);
 }
@@ -98,6 +104,20 @@ static void second_lives(void)
 	CHECK(count.lives - before > ARRAY_SIZE(first) * ARRAY_SIZE(second) * CRASH_MODES / 2);
 }
 
+/* Commits that take several groups: fewer moments, and more bytes each. */
+static void long_writes(void)
+{
+	static const char *const sequence[] = { "awf", "vrw" };
+	unsigned int i, mode;
+
+	if (getenv("MARS_CRASH_SEQUENCE"))
+		return;
+	for (i = 0; i < ARRAY_SIZE(sequence); i++)
+		for (mode = 0; mode < CRASH_MODES; mode++)
+			run(sequence[i], i % 2 ? "v" : "bw", mode, test_seed() + 700000 + i * 10 + mode);
+	CHECK(count.cut);
+}
+
 static void random_sequences(void)
 {
 	struct crash_rnd rnd = { test_seed() };
@@ -129,6 +149,7 @@ int main(void)
 	began = time(NULL);
 	RUN(every_short_sequence);
 	RUN(second_lives);
+	RUN(long_writes);
 	RUN(random_sequences);
 	RUN(one_sequence);
 	printf("%llu runs, %llu second lives, %llu moments, %llu subsets of log sectors, %llu crashes, %llu replays\n",

@@ -80,8 +80,9 @@ static void replay_log(struct recovery *r, unsigned int k, u64 pos)
 {
 	const struct crash_case *c = r->kase;
 	u64 ckpt;
+	long left;
 
-	disk_of(r, "log", c->log[k], CRASH_LOG);
+	disk_of(r, "log", c->log[k], r->b->log_bytes);
 	crash_replay_begin(r->b, c, k, pos);
 	while (!r->fuse.blown && !crash_replay_stopped()) {
 		CRASH_CHECK(r->b, exec_step());
@@ -94,7 +95,11 @@ static void replay_log(struct recovery *r, unsigned int k, u64 pos)
 	ckpt = brick_status("replay").val[MARS_V_REPLAY_CKPT];
 	CRASH_CHECK(r->b, ckpt == c->scan.end[k]);
 	r->reached = (struct crash_pos){ k + 1, ckpt };
+	/* reads ahead may still be under way, and one that never ends keeps the brick on */
+	left = r->fuse.left;
+	r->fuse.left = -1;
 	crash_replay_end();
+	r->fuse.left = left;
 }
 
 /*
@@ -113,7 +118,7 @@ static bool attempt(struct recovery *r, long fuse)
 	source_register();
 	r->fuse = (struct faulty_fuse){ .left = fuse };
 	r->reached = r->from;
-	data = disk_of(r, "data", r->disk, CRASH_DEVICE);
+	data = disk_of(r, "data", r->disk, b->device);
 	if (!crash_random(&b->rnd, 4))	/* errors are retried, and change nothing */
 		faulty_fail_nth(data, FAULTY_ALL, crash_random(&b->rnd, 6),
 				1 + crash_random(&b->rnd, 2), -EIO);
@@ -121,7 +126,7 @@ static bool attempt(struct recovery *r, long fuse)
 		replay_log(r, k, k + 1 == r->from.number ? r->from.pos : 0);
 	b->count->replays++;
 	after = faulty_crash(data, choose_random, &b->rnd);
-	memcpy(r->disk, after->data, CRASH_DEVICE);
+	memcpy(r->disk, after->data, b->device);
 	faulty_image_free(after);
 	if (r->fuse.blown) {
 		faulty_kill(data);
@@ -143,14 +148,14 @@ static u64 recover(struct crash_bed *b, const struct crash_case *c, long fuse)
 	sprintf(b->where, "replay from %llu,%llu of %u records, crashed after %ld requests",
 		(unsigned long long)c->from.number, (unsigned long long)c->from.pos, c->scan.nr,
 		fuse);
-	r.disk = malloc(CRASH_DEVICE);
+	r.disk = malloc(b->device);
 	CHECK(r.disk);
-	memcpy(r.disk, c->data, CRASH_DEVICE);
+	memcpy(r.disk, c->data, b->device);
 	while (!attempt(&r, fuse)) {
 		fuse = crash_random(&b->rnd, 3) ? -1 : (long)crash_random(&b->rnd, 12);
 		n++;
 	}
-	CRASH_CHECK(b, !memcmp(r.disk, c->expect, CRASH_DEVICE));
+	CRASH_CHECK(b, !memcmp(r.disk, c->expect, b->device));
 	free(r.disk);
 	return n;
 }

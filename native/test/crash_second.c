@@ -31,13 +31,18 @@ static void inherit(struct crash_bed *b, const struct crash_bed *before,
 	b->nr_ops = b->past_ops;
 	b->nr_logs = b->past_logs;
 	b->max_cases = SECOND_CASES;
+	b->device = before->device;
+	b->log_bytes = before->log_bytes;
+	b->sector = before->sector;
+	b->all_units = before->all_units;
+	b->random_subsets = before->random_subsets;
+	b->sampling = before->sampling;
 	for (i = 0; i < b->past_ops; i++) {
-		u8 *data = b->op[i].data;
-
 		b->op[i] = before->op[i];
 		b->op[i].busy = false;
-		b->op[i].data = data;
-		memcpy(data, before->op[i].data, before->op[i].len);
+		crash_op_data(&b->op[i]);
+		if (b->op[i].len)
+			memcpy(b->op[i].data, before->op[i].data, b->op[i].len);
 	}
 	if (c->scan.nr_logs)
 		b->published[b->nr_published++] = c->from;
@@ -48,10 +53,10 @@ static void replay_log(struct crash_bed *b, unsigned int k, u64 pos)
 {
 	const struct crash_case *c = b->past;
 	struct faulty_config config = { .max_delay_us = b->mode == 1 ? 0 : 500 };
-	struct faulty_image *image = faulty_image_new(CRASH_LOG, CRASH_LOG);
+	struct faulty_image *image = faulty_image_new(b->log_bytes, b->log_bytes);
 
 	CHECK(image);
-	memcpy(image->data, c->log[k], CRASH_LOG);
+	memcpy(image->data, c->log[k], b->log_bytes);
 	CHECK(faulty_create("log", image, &config));
 	faulty_image_free(image);
 	brick_on("log");
