@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of mars.ko in virtual machines, see test/vm/README.md.
 #   KERNEL="6.1 6.12"   kernels to run on (names below build/vm/kernels); default: both
-#   MATCH=word          only test files whose name holds the word
+#   MATCH="word ..."    only test files whose name holds one of the words
 #   AVA_ARGS=...        more arguments for ava, as --match='*power cut*'
 #   MARS_VM_JOBS=n      test files side by side; default 2
 # The machines have a network of their own: neither this host's nor anybody else's is touched.
@@ -16,8 +16,12 @@ node_modules/.bin/tsc -p tsconfig.json || echo "types do not check; going on wit
 # shellcheck disable=SC2086
 scripts/vm-payload.sh ${KERNEL:-6.1 6.12}
 
+read -ra words <<<"${MATCH:-}"
+[ ${#words[@]} -gt 0 ] || words=('')
 files=()
-for f in test/vm/*"${MATCH:-}"*.test.ts; do files+=("dist/${f%.ts}.js"); done
+for word in "${words[@]}"; do
+  for f in test/vm/*"$word"*.test.ts; do files+=("dist/${f%.ts}.js"); done
+done
 # Frames are datagrams: more than ten may wait. The setting belongs to the new network alone.
 exec unshare $([ "$(id -u)" -eq 0 ] || echo -r) -n bash -c '
   ip link set lo up
