@@ -41,6 +41,7 @@ export class LogStore {
       if (!ref || writing(ref)) continue;
       const file = path.join(this.#dir, name);
       if (!(await fs.lstat(file)).isFile()) continue;
+      await makeDurable(file);
       const scan = await scanLogFile(file);
       if (!scan.ident || !sameLog(scan.ident, ref)) continue;
       if (scan.ident.cluster !== ids.cluster || scan.ident.resource !== ids.resource) continue;
@@ -133,6 +134,19 @@ export class LogStore {
 }
 
 const CHUNK = 1 << 20;
+
+/**
+ * A writer that was killed may have left groups that are only in memory: what is read from now
+ * on, and told of, and continued by another log, must not go with the next power cut.
+ */
+async function makeDurable(file: string): Promise<void> {
+  const handle = await fs.open(file, 'r');
+  try {
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}
 
 /** Verify the first `end` bytes of a log file; undefined when it is shorter or not there. */
 async function scanUpTo(file: string, end: bigint): Promise<LogScan | undefined> {

@@ -20,6 +20,7 @@ import type { BrickStatus, LogIdent } from '../engine/types.js';
 import { MarsError } from '../errors.js';
 import type { LogRef, Point } from '../strategy/history.js';
 import type { OpenGoal } from '../strategy/resource.js';
+import { neededByPrimary } from '../strategy/retention.js';
 import { keys } from '../tree/catalogue.js';
 import { NONE } from '../tree/types.js';
 import type { Position } from '../tree/catalogue.js';
@@ -144,14 +145,9 @@ export class Primary {
     return this.#log;
   }
 
-  /**
-   * Number of the oldest log this host still needs itself. The checkpoint may already be
-   * further than what was noted here: the end of the log before is not known yet then.
-   */
+  /** Number of the oldest log this host still needs itself. */
   get needed(): bigint {
-    const noted = (this.#old?.ref ?? this.#log).number;
-    const checkpoint = this.status()?.val['ckptNumber'] ?? noted;
-    return noted < checkpoint ? noted : checkpoint;
+    return neededByPrimary((this.#old?.ref ?? this.#log).number, this.status()?.val['ckptNumber']);
   }
 
   /** Between which positions others may copy the disk. */

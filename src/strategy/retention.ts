@@ -72,7 +72,16 @@ function givenUpAt(v: ResourceView, host: string): bigint | undefined {
 }
 
 /**
- * `own` is the number of the log this node itself still needs (its checkpoint);
+ * Number of the oldest log a primary needs itself. `held` is the oldest one its logger still has
+ * as an input: the `checkpoint` may be further than that, as the end of the log before is learned
+ * only when it is let go, or behind it, after an adoption.
+ */
+export function neededByPrimary(held: bigint, checkpoint: bigint | undefined): bigint {
+  return checkpoint !== undefined && checkpoint < held ? checkpoint : held;
+}
+
+/**
+ * `own` is the number of the log this node itself still needs (a primary: see {@link neededByPrimary});
  * `pinned` are numbers held by syncs that are being served; `shortOfSpace` is the
  * present stamp while log space is short.
  */

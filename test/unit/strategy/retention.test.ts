@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import test from 'ava';
-import { deletableLogs, holders, isLost, type Deletable } from '../../../src/strategy/retention.js';
+import {
+  deletableLogs,
+  holders,
+  isLost,
+  neededByPrimary,
+  type Deletable,
+} from '../../../src/strategy/retention.js';
 import { mayResync } from '../../../src/strategy/requests.js';
 import { keys } from '../../../src/tree/catalogue.js';
 import { snapshotOf } from '../../support/snapshot.js';
@@ -27,6 +33,21 @@ const HOUR = 3_600_000_000_000n;
 const gone = (values: Record<string, string>, now: bigint | undefined, connected = ['a']): Deletable =>
   deletableLogs(view('a', values, { logs, connected: new Set(connected) }), 3n, [], now);
 const numbers = (d: Deletable): number[] => d.logs.map((l) => Number(l.number));
+
+test('a primary keeps a log that its logger holds, although the checkpoint and everybody have passed it', (t) => {
+  const values = { ...away, [keys.replay(R, 'b')]: 'log-000000003-a,4096,0' };
+  const kept = (held: bigint, checkpoint: bigint | undefined): number[] => {
+    const own = neededByPrimary(held, checkpoint);
+    const went = numbers(deletableLogs(view('a', values, { logs }), own, []));
+    return [1, 2, 3].filter((n) => !went.includes(n));
+  };
+  t.deepEqual(kept(3n, 3n), [3]);
+  // The logger writes log 3 and has not let go of 2; its checkpoint is in 3 already.
+  t.deepEqual(kept(2n, 3n), [2, 3]);
+  // Both inputs are free of log 2, but not all of it is on the disk; or the logger tells nothing yet.
+  t.deepEqual(kept(3n, 2n), [2, 3]);
+  t.deepEqual(kept(2n, undefined), [2, 3]);
+});
 
 test('without permission a member that is away holds its logs for ever', (t) => {
   const { [LOST_AFTER]: _, ...values } = away;
