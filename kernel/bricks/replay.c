@@ -354,12 +354,6 @@ static void replay_timer(struct work_struct *work)
 
 /* --- control --- */
 
-static int refuse(enum mars_reason *reason, enum mars_reason why, int err)
-{
-	*reason = why;
-	return err;
-}
-
 /* Stays true or false for the length of a control call, as those are serialised ... */
 static bool is_off(struct replay *r)
 {
@@ -378,13 +372,13 @@ static int set_ident(struct replay *r, const char *text, u32 len, enum mars_reas
 	struct mars_log_ident id;
 
 	if (!is_off(r))
-		return refuse(reason, MARS_R_NOT_NOW, -EAGAIN);
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	if (len != sizeof(id))
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	memcpy(&id, text, sizeof(id));
 	if (id.pad || strnlen(id.origin, MARS_HOST_MAX) == MARS_HOST_MAX ||
 	    strnlen(id.prev_origin, MARS_HOST_MAX) == MARS_HOST_MAX)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	r->ident = id;
 	r->have_ident = true;
 	return 0;
@@ -393,9 +387,9 @@ static int set_ident(struct replay *r, const char *text, u32 len, enum mars_reas
 static int set_start(struct replay *r, u64 value, enum mars_reason *reason)
 {
 	if (!is_off(r))
-		return refuse(reason, MARS_R_NOT_NOW, -EAGAIN);
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	if (value % MARS_LOG_BLOCK || value > S64_MAX)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	r->start = value;
 	return 0;
 }
@@ -415,7 +409,7 @@ static int set_end(struct replay *r, u64 value, enum mars_reason *reason)
 			queue_work(r->wq, &r->work);
 	}
 	spin_unlock_irqrestore(&r->lock, flags);
-	return ok ? 0 : refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+	return ok ? 0 : mars_refuse(reason, MARS_R_BAD_VALUE);
 }
 
 static int replay_set(struct mars_brick *brick, u32 key, u64 value, const char *text, u32 len,
@@ -424,12 +418,12 @@ static int replay_set(struct mars_brick *brick, u32 key, u64 value, const char *
 	struct replay *r = to_replay(brick);
 
 	if (key == MARS_K_REPLAY_IDENT)
-		return value ? refuse(reason, MARS_R_BAD_VALUE, -EINVAL) :
+		return value ? mars_refuse(reason, MARS_R_BAD_VALUE) :
 			       set_ident(r, text, len, reason);
 	if (key != MARS_K_REPLAY_START && key != MARS_K_REPLAY_END)
-		return refuse(reason, MARS_R_NO_KEY, -EOPNOTSUPP);
+		return mars_refuse(reason, MARS_R_NO_KEY);
 	if (len)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	return key == MARS_K_REPLAY_START ? set_start(r, value, reason) :
 					    set_end(r, value, reason);
 }
@@ -445,18 +439,18 @@ static int look_below(struct replay *r, enum mars_reason *reason)
 	if (!err)
 		err = mars_input_info(&r->brick.input[REPLAY_IN_LOG], &log);
 	if (err)
-		return refuse(reason, err == -ENOTCONN ? MARS_R_NOT_CONNECTED : MARS_R_IO, err);
+		return mars_refuse(reason, err == -ENOTCONN ? MARS_R_NOT_CONNECTED : MARS_R_IO);
 	if (data.read_only)
-		return refuse(reason, MARS_R_DENIED, -EROFS);
+		return mars_refuse(reason, MARS_R_DENIED);
 	/* coarser disks need an align brick in between: records have sector granularity */
 	if (data.align > 512 || log.align > MARS_LOG_BLOCK)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	r->data_size = data.size;
 	r->data_max_io = round_down(min_t(u32, data.max_io, XIO_MAX_IO), 512);
 	r->log_size = log.size;
 	r->log_max_io = round_down(min_t(u32, log.max_io, XIO_MAX_IO), MARS_LOG_BLOCK);
 	if (!r->data_max_io || !r->log_max_io)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	return 0;
 }
 
@@ -496,9 +490,9 @@ static int power_on(struct replay *r, enum mars_reason *reason)
 	int err;
 
 	if (!r->have_ident)
-		return refuse(reason, MARS_R_MISSING, -EINVAL);
+		return mars_refuse(reason, MARS_R_MISSING);
 	if (r->end < r->start)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	err = look_below(r, reason);
 	if (err)
 		return err;
@@ -507,7 +501,7 @@ static int power_on(struct replay *r, enum mars_reason *reason)
 	cancel_work_sync(&r->work);
 	err = replay_window_alloc(r);
 	if (err)
-		return refuse(reason, MARS_R_NO_MEMORY, err);
+		return mars_refuse(reason, MARS_R_NO_MEMORY);
 	prepare(r);
 	mars_brick_leds(&r->brick, true, false);
 	spin_lock_irqsave(&r->lock, flags);

@@ -12,7 +12,8 @@
  * brick that is on.  What a working brick needs below it can't be taken away.
  *
  * Locking: mars_topology_lock for everything here.  construct and destruct run
- * outside of it, on an instance nobody else can find.
+ * outside of it, on an instance nobody else can find.  A method that waits for a device
+ * gives it back meanwhile; brick->slow keeps that brick for the method alone.
  */
 #include <linux/bug.h>
 #include <linux/errno.h>
@@ -214,6 +215,8 @@ int mars_brick_create(const char *type_name, const char *name, enum mars_reason 
 
 static int destroy_check(struct mars_brick *brick, enum mars_reason *reason)
 {
+	if (brick->slow)
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	if (brick->button || !mars_leds_read(brick).off)
 		return mars_refuse(reason, MARS_R_BUSY_ON);
 	if (brick->users || !list_empty(&brick->above))
@@ -237,7 +240,7 @@ int mars_brick_destroy(const char *name, enum mars_reason *reason)
 	}
 	/* Nothing is above, so cutting our own wires builds no route and can't fail. */
 	for (i = 0; i < brick->type->nr_inputs; i++)
-		WARN_ON(mars_rewire(&brick->input[i], NULL));
+		WARN_ON(mars_rewire(&brick->input[i], NULL, reason));
 	rb_erase(&brick->by_name, &bricks);
 	mars_event_forget(brick);
 	mutex_unlock(&mars_topology_lock);
@@ -252,16 +255,9 @@ static bool brick_is_on(struct mars_brick *brick)
 	return brick->button && mars_leds_read(brick).on;
 }
 
-static bool brick_is_off(struct mars_brick *brick)
+bool mars_brick_is_off(struct mars_brick *brick)
 {
 	return !brick->button && mars_leds_read(brick).off;
-}
-
-static int rewire_result(int err, enum mars_reason *reason)
-{
-	if (!err)
-		return 0;
-	return mars_refuse(reason, err == -ELOOP ? MARS_R_TOO_DEEP : MARS_R_NO_MEMORY);
 }
 
 /*
@@ -274,7 +270,7 @@ static bool input_needed(const struct mars_input *input)
 	const struct mars_brick_type *type = brick->type;
 	const struct mars_input *upper;
 
-	if (!input->to || brick_is_off(brick))
+	if (!input->to || mars_brick_is_off(brick))
 		return false;
 	if (type->needs)
 		return type->needs(brick, input->nr);
@@ -302,9 +298,9 @@ static int connect_locked(const char *name, unsigned int nr, const char *to_name
 		return 0;
 	if (mars_closes_loop(brick, to))
 		return mars_refuse(reason, MARS_R_LOOP);
-	if (!brick_is_off(brick) && !brick_is_on(to))
+	if (!mars_brick_is_off(brick) && !brick_is_on(to))
 		return mars_refuse(reason, MARS_R_BELOW_OFF);
-	return rewire_result(mars_rewire(&brick->input[nr], to), reason);
+	return mars_rewire(&brick->input[nr], to, reason);
 }
 
 int mars_brick_connect(const char *name, unsigned int nr, const char *to,
@@ -336,7 +332,7 @@ int mars_brick_disconnect(const char *name, unsigned int nr, enum mars_reason *r
 	else if (input_needed(&brick->input[nr]))
 		err = mars_refuse(reason, MARS_R_NOT_NOW);
 	else
-		err = rewire_result(mars_rewire(&brick->input[nr], NULL), reason);
+		err = mars_rewire(&brick->input[nr], NULL, reason);
 	mutex_unlock(&mars_topology_lock);
 	return err;
 }
@@ -350,7 +346,7 @@ static int switch_check(struct mars_brick *brick, bool on, enum mars_reason *rea
 
 	if (!on) {
 		list_for_each_entry(upper, &brick->above, up)
-			if (!brick_is_off(upper->brick))
+			if (!mars_brick_is_off(upper->brick))
 				return mars_refuse(reason, MARS_R_BUSY_USERS);
 		/* Requests born before a rewiring may still be on their way here. */
 		return brick->retiring ? mars_refuse(reason, MARS_R_NOT_NOW) : 0;
@@ -374,6 +370,8 @@ static int switch_locked(struct mars_brick *brick, bool on, enum mars_reason *re
 {
 	int err;
 
+	if (brick->slow)
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	if (brick->button == on)
 		return 0;
 	err = switch_check(brick, on, reason);
@@ -403,6 +401,19 @@ int mars_brick_switch(const char *name, bool on, enum mars_reason *reason)
 	return err;
 }
 
+void mars_brick_slow_begin(struct mars_brick *brick)
+{
+	WARN_ON(brick->slow);
+	brick->slow = true;
+	mutex_unlock(&mars_topology_lock);
+}
+
+void mars_brick_slow_end(struct mars_brick *brick)
+{
+	mutex_lock(&mars_topology_lock);
+	brick->slow = false;
+}
+
 /* --- parameters and status --- */
 
 int mars_brick_set(const char *name, u32 key, u64 value, const char *text, u32 len,
@@ -416,6 +427,8 @@ int mars_brick_set(const char *name, u32 key, u64 value, const char *text, u32 l
 	brick = brick_lookup(name);
 	if (!brick)
 		err = mars_refuse(reason, MARS_R_NO_BRICK);
+	else if (brick->slow)
+		err = mars_refuse(reason, MARS_R_NOT_NOW);
 	else if (!brick->type->set)
 		err = mars_refuse(reason, MARS_R_NO_KEY);
 	else

@@ -96,7 +96,7 @@ struct mars_input {
  * @aspect_size: bytes of private state per request passing through
  * @construct: initialise a zeroed instance (may be NULL); process context
  * @destruct: undo @construct; called when off and without users
- * @set: change a parameter; 0 or -errno, sets *reason; must not wait
+ * @set: change a parameter; 0 or -errno, sets *reason
  * @power: the button changed; asynchronous: the brick reports with
  *	mars_brick_leds() when done.  On: leds become (on=1, off=0).  Off: first
  *	(0,0), then (0,1) once nothing is in flight.  Only called on a change; on
@@ -109,9 +109,16 @@ struct mars_input {
  * @status: fill val[], nr_val, state, error, digests; the frame is done
  * @needs: may input @nr not be cut off now?  Asked while the brick is not fully off.
  *	NULL: where requests are forwarded, it is up to those above
+ * @fits: may the way down from input @nr become what the wires show now?  Asked when the
+ *	input or a wire further down was changed, while requests still take the old way and
+ *	the brick is not fully off; 0, or -errno with *reason: all stays as it was.
+ *	NULL: whatever it is
  *
- * One instance's set/power/status/get_info/needs calls are serialised by
+ * One instance's set/power/status/get_info/needs/fits calls are serialised by
  * mars_topology_lock.  submit runs concurrently from any context.
+ *
+ * A set or power that must wait for a device does so between mars_brick_slow_begin() and
+ * mars_brick_slow_end(), with the lock free for others.
  */
 struct mars_brick_type {
 	const char *name;
@@ -130,6 +137,7 @@ struct mars_brick_type {
 	int (*get_info)(struct mars_brick *brick, struct xio_info *info);
 	void (*status)(struct mars_brick *brick, struct mars_ctl_status *st);
 	bool (*needs)(struct mars_brick *brick, unsigned int nr);
+	int (*fits)(struct mars_brick *brick, unsigned int nr, enum mars_reason *reason);
 };
 
 struct mars_brick {
@@ -142,6 +150,7 @@ struct mars_brick {
 	unsigned int users;			/* routes leading here; mars_topology_lock */
 	unsigned int retiring;			/* of them, replaced ones; mars_topology_lock */
 	bool button;				/* the wish; mars_topology_lock to change */
+	bool slow;				/* set or power waits unlocked; mars_topology_lock */
 	bool led_on, led_off;			/* the facts; event_lock */
 	u32 events;				/* pending MARS_EV_*; event_lock */
 	struct list_head event_link;		/* event_lock */
@@ -200,6 +209,17 @@ int mars_brick_info(const char *name, struct xio_info *info);
  */
 int mars_input_info(struct mars_input *input, struct xio_info *info);
 
+/**
+ * mars_brick_slow_begin - wait for a device without holding up control calls of others
+ *
+ * Only from the set or power method of @brick, followed by mars_brick_slow_end() there.
+ * In between mars_topology_lock is free: status and get_info of this brick may be called
+ * and wires may change; set, switch and destroy of it are refused (MARS_R_NOT_NOW).
+ */
+void mars_brick_slow_begin(struct mars_brick *brick);
+/** mars_brick_slow_end - the method goes on under mars_topology_lock */
+void mars_brick_slow_end(struct mars_brick *brick);
+
 /* --- lamps and events: any context --- */
 
 void mars_brick_leds(struct mars_brick *brick, bool on, bool off);
@@ -240,5 +260,7 @@ int mars_teardown(void);
 
 /** mars_reason_errno - the -errno that goes with a reason; 0 for MARS_R_NONE */
 int mars_reason_errno(enum mars_reason reason);
+/** mars_refuse - set *@reason and return the -errno that goes with it */
+int mars_refuse(enum mars_reason *reason, enum mars_reason why);
 
 #endif /* _MARS_BRICK_H */

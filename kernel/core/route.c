@@ -5,8 +5,8 @@
  * Rewiring under load, step by step, under mars_topology_lock:
  *   1. set the new wire in the graph, which only the control path looks at;
  *   2. collect every input whose route passes there, walking upwards;
- *   3. build a new route for each of them; on failure undo step 1 and throw all
- *      new routes away: nothing was visible to the IO path yet;
+ *   3. build a new route for each of them, and ask those bricks whether it fits them; on
+ *      failure undo step 1 and throw all new routes away: the IO path saw nothing yet;
  *   4. publish: swap each input->route and put the reference of the old one.
  * Requests in flight hold their own references, so the old route is released when
  * the last of them is freed; that happens in any context, so then the release itself
@@ -110,14 +110,15 @@ static int hop_build(struct mars_route *route, struct mars_brick *brick, u32 off
 	return 0;
 }
 
-static int route_create(struct mars_input *input, struct mars_route **out)
+static int route_create(struct mars_input *input, struct mars_route **out,
+			enum mars_reason *reason)
 {
 	struct mars_route *route;
 	int err;
 
 	route = kzalloc(sizeof(*route), GFP_KERNEL);
 	if (!route)
-		return -ENOMEM;
+		return mars_refuse(reason, MARS_R_NO_MEMORY);
 	refcount_set(&route->ref, 1);
 	INIT_WORK(&route->release, route_release_work);
 	route->input = input;
@@ -130,7 +131,7 @@ static int route_create(struct mars_input *input, struct mars_route **out)
 	}
 	if (err) {
 		kfree(route);
-		return err;
+		return mars_refuse(reason, err == -ELOOP ? MARS_R_TOO_DEEP : MARS_R_NO_MEMORY);
 	}
 	*out = route;
 	return 0;
@@ -197,7 +198,7 @@ static void rewire_collect(struct mars_input *input, struct list_head *list)
 	}
 }
 
-static int rewire_prepare(struct list_head *list)
+static int rewire_prepare(struct list_head *list, enum mars_reason *reason)
 {
 	struct mars_input *input;
 	int err;
@@ -205,7 +206,25 @@ static int rewire_prepare(struct list_head *list)
 	list_for_each_entry(input, list, rewire) {
 		if (!input->to)
 			continue;
-		err = route_create(input, &input->next);
+		err = route_create(input, &input->next, reason);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Does everybody agree with what the wires show now? */
+static int rewire_ask(struct list_head *list, enum mars_reason *reason)
+{
+	struct mars_input *input;
+
+	list_for_each_entry(input, list, rewire) {
+		struct mars_brick *brick = input->brick;
+		int err;
+
+		if (!input->to || !brick->type->fits || mars_brick_is_off(brick))
+			continue;
+		err = brick->type->fits(brick, input->nr, reason);
 		if (err)
 			return err;
 	}
@@ -250,7 +269,7 @@ static void rewire_publish(struct list_head *list)
 	}
 }
 
-int mars_rewire(struct mars_input *input, struct mars_brick *to)
+int mars_rewire(struct mars_input *input, struct mars_brick *to, enum mars_reason *reason)
 {
 	struct mars_brick *old = input->to;
 	LIST_HEAD(list);
@@ -258,7 +277,9 @@ int mars_rewire(struct mars_input *input, struct mars_brick *to)
 
 	input_point(input, to);
 	rewire_collect(input, &list);
-	err = rewire_prepare(&list);
+	err = rewire_prepare(&list, reason);
+	if (!err)
+		err = rewire_ask(&list, reason);
 	if (err) {
 		rewire_abandon(&list);
 		input_point(input, old);

@@ -17,8 +17,8 @@ extern struct mutex mars_topology_lock;
 
 /* Fill all of @st but the header; mars_topology_lock held. */
 void mars_status_fill(struct mars_brick *brick, struct mars_ctl_status *st);
-/* Set *@reason and return the errno that goes with it. */
-int mars_refuse(enum mars_reason *reason, enum mars_reason why);
+/* The button and the lamp say off. */
+bool mars_brick_is_off(struct mars_brick *brick);
 
 /* --- route.c; mars_topology_lock held except for init and exit --- */
 
@@ -27,8 +27,8 @@ void mars_route_exit(void);	/* waits until every route is released */
 void mars_input_init(struct mars_input *input, struct mars_brick *brick, unsigned int nr);
 /* Would a wire from @from down to @to close a cycle? */
 bool mars_closes_loop(struct mars_brick *from, struct mars_brick *to);
-/* Point @input at @to (NULL = disconnect); 0, -ENOMEM or -ELOOP (too deep). */
-int mars_rewire(struct mars_input *input, struct mars_brick *to);
+/* Point @input at @to (NULL = disconnect); 0 or -errno with *reason, then nothing changed. */
+int mars_rewire(struct mars_input *input, struct mars_brick *to, enum mars_reason *reason);
 
 /* --- event.c --- */
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * bdev.c - the bdev brick: parameters, opening and power, submission
+ * bdev.c - the bdev brick: opening, submission
  *
  * The device is opened with the brick as holder (EXCL), so mkfs, mount and other bricks
  * are refused meanwhile.  Others may still open it without a claim; what they read
@@ -13,22 +13,21 @@
  * level would wait for the workers of the other.  A stack with something in between
  * (LVM, a file system) is not recognised, and as bad an idea.
  *
- * Context: set, power, status and get_info under mars_topology_lock; submit anywhere.
+ * Context: see lower.h; get_info under mars_topology_lock; submit anywhere.
  */
-#include <linux/module.h>
-#include <linux/string.h>
+#include <linux/errno.h>
 
 #include "bdev.h"
 #include "bdev_brick.h"
-#include "open_reason.h"
 #include "own_disk.h"
 
 /* The bytes to show now; inside the gate or under mars_topology_lock while open. */
-static u64 bdev_size(struct bdev_brick *bb)
+static u64 bdev_size(struct mars_lower *low)
 {
-	u64 size = bdev_nr_bytes(bb->lower.bdev), want = atomic64_read(&bb->want);
+	u64 size = bdev_nr_bytes(to_bdev(&low->brick)->dev.bdev);
+	u64 want = atomic64_read(&low->want);
 
-	return bb->flags & MARS_FILE_EXCL && want ? min(size, want) : size;
+	return low->flags & MARS_FILE_EXCL && want ? min(size, want) : size;
 }
 
 /* --- submission --- */
@@ -42,11 +41,11 @@ static int bdev_check(struct bdev_brick *bb, const struct xio_request *rq)
 		return -EOPNOTSUPP;
 	if (rq->op == XIO_FLUSH)
 		return 0;
-	if (rq->op != XIO_READ && bb->flags & MARS_FILE_RDONLY)
+	if (rq->op != XIO_READ && bb->low.flags & MARS_FILE_RDONLY)
 		return -EROFS;
-	if ((rq->pos | rq->len) & (bdev_logical_block_size(bb->lower.bdev) - 1))
+	if ((rq->pos | rq->len) & (bdev_logical_block_size(bb->dev.bdev) - 1))
 		return -EINVAL;
-	size = bdev_size(bb);
+	size = bdev_size(&bb->low);
 	if (rq->pos <= size && rq->len <= size - rq->pos)
 		return 0;
 	return rq->op == XIO_READ ? -EIO : -ENOSPC;
@@ -55,169 +54,113 @@ static int bdev_check(struct bdev_brick *bb, const struct xio_request *rq)
 static void bdev_submit(struct mars_brick *brick, struct xio_request *rq)
 {
 	struct bdev_brick *bb = to_bdev(brick);
+	struct mars_lower *low = &bb->low;
 	int err;
 
-	if (!mars_gate_enter(&bb->gate)) {
+	if (!mars_gate_enter(&low->gate)) {
 		xio_complete(rq, -ESHUTDOWN);
 		return;
 	}
-	if (!bdev_nr_bytes(bb->lower.bdev)) {		/* pulled out */
-		bdev_done(bb, rq, -ENODEV);
+	if (!bdev_nr_bytes(bb->dev.bdev)) {		/* pulled out */
+		mars_lower_done(low, rq, -ENODEV);
 		return;
 	}
 	err = bdev_check(bb, rq);
 	if (err) {
-		xio_complete(rq, err);
-		mars_gate_leave(&bb->gate);
+		mars_lower_refuse(low, rq, err);
 		return;
 	}
-	atomic64_inc(&bb->nr[rq->op]);
-	if (rq->op == XIO_FLUSH && bb->flags & MARS_FILE_RDONLY)
-		bdev_done(bb, rq, 0);
+	atomic64_inc(&low->nr[rq->op]);
+	if (rq->op == XIO_FLUSH && low->flags & MARS_FILE_RDONLY)
+		mars_lower_done(low, rq, 0);
 	else if (rq->op >= XIO_DISCARD)
-		mars_lane_add(&bb->clear, rq);
+		mars_lane_add(&bb->lane[BDEV_CLEAR], rq);
 	else if (rq->flags & XIO_MAY_SLEEP)
 		bdev_start(bb, rq);
 	else
-		mars_lane_add(&bb->io, rq);
+		mars_lane_add(&bb->lane[BDEV_IO], rq);
 }
 
-/* --- parameters --- */
-
-static int refuse(enum mars_reason *reason, enum mars_reason why, int err)
-{
-	*reason = why;
-	return err;
-}
-
-/* A new size while the device is open: it can only show more of what is there. */
-static int bdev_set_size(struct bdev_brick *bb, u64 value, enum mars_reason *reason)
-{
-	if (bdev_nr_bytes(bb->lower.bdev) < value)
-		return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
-	if (bb->flags & MARS_FILE_EXCL && value < bdev_size(bb))
-		return refuse(reason, MARS_R_NOT_NOW, -EBUSY);
-	atomic64_set(&bb->want, value);
-	mars_brick_event(&bb->brick, MARS_EV_PROGRESS);
-	return 0;
-}
-
-static int bdev_set(struct mars_brick *brick, u32 key, u64 value, const char *text,
-		    u32 len, enum mars_reason *reason)
-{
-	struct bdev_brick *bb = to_bdev(brick);
-	bool open = brick->button || smp_load_acquire(&bb->open);
-
-	switch (key) {
-	case MARS_K_FILE_PATH:
-		if (open)
-			return refuse(reason, MARS_R_NOT_NOW, -EBUSY);
-		if (!len || len > MARS_TEXT_MAX || memchr(text, 0, len) || text[0] != '/')
-			return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
-		memcpy(bb->path, text, len);
-		bb->path[len] = 0;
-		return 0;
-	case MARS_K_FILE_FLAGS:
-		if (open)
-			return refuse(reason, MARS_R_NOT_NOW, -EBUSY);
-		if (value & ~(u64)(MARS_FILE_EXCL | MARS_FILE_RDONLY | MARS_FILE_DIRECT))
-			return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
-		bb->flags = value;
-		return 0;
-	case MARS_K_FILE_SIZE:
-		if (value > (u64)S64_MAX)
-			return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
-		if (brick->button)
-			return bdev_set_size(bb, value, reason);
-		atomic64_set(&bb->want, value);
-		return 0;
-	}
-	return refuse(reason, MARS_R_NO_KEY, -EINVAL);
-}
-
-/* --- opening and power --- */
+/* --- opening --- */
 
 static void *holder_of(struct bdev_brick *bb)
 {
-	return bb->flags & MARS_FILE_EXCL ? bb : NULL;
-}
-
-static int bdev_open(struct bdev_brick *bb, enum mars_reason *reason)
-{
-	int err = lower_bdev_open(&bb->lower, bb->path, bb->flags & MARS_FILE_RDONLY,
-				  holder_of(bb));
-
-	return err ? refuse(reason, mars_open_reason(err), err) : 0;
+	return bb->low.flags & MARS_FILE_EXCL ? bb : NULL;
 }
 
 /* Is what was opened fit for its purpose? */
 static int bdev_inspect(struct bdev_brick *bb, enum mars_reason *reason)
 {
-	struct block_device *bdev = bb->lower.bdev;
+	struct block_device *bdev = bb->dev.bdev;
 
 	if (mars_is_own_disk(bdev))
-		return refuse(reason, MARS_R_LOOP, -ELOOP);
-	if (bdev_nr_bytes(bdev) < atomic64_read(&bb->want))
-		return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
+		return mars_refuse(reason, MARS_R_LOOP);
+	/* zones are written in order only, and neither the log's owner nor we do that */
+	if (bdev_is_zoned(bdev))
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
+	if (bdev_nr_bytes(bdev) < atomic64_read(&bb->low.want))
+		return mars_refuse(reason, MARS_R_TOO_SMALL);
 	/* what was written through the page cache must not land on top of us later */
-	if (!(bb->flags & MARS_FILE_RDONLY) && sync_blockdev(bdev))
-		return refuse(reason, MARS_R_IO, -EIO);
+	if (!(bb->low.flags & MARS_FILE_RDONLY) && sync_blockdev(bdev))
+		return mars_refuse(reason, MARS_R_IO);
 	invalidate_bdev(bdev);
 	return 0;
 }
 
-static int bdev_power_on(struct bdev_brick *bb, enum mars_reason *reason)
+static int start_lanes(struct bdev_brick *bb)
 {
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < BDEV_LANES; i++)
+		err = mars_lane_start(&bb->lane[i], bb->low.brick.name);
+	return err;
+}
+
+/* Takes as long as the device takes. */
+static int bdev_open(struct mars_lower *low, enum mars_reason *reason)
+{
+	struct bdev_brick *bb = to_bdev(&low->brick);
 	int err;
 
-	if (!bb->path[0])
-		return refuse(reason, MARS_R_MISSING, -EINVAL);
-	err = bdev_open(bb, reason);
+	low->direct = true;
+	err = lower_bdev_open(&bb->dev, low->path, low->flags & MARS_FILE_RDONLY, holder_of(bb));
 	if (err)
-		return err;
+		return mars_refuse(reason, mars_open_reason(err));
 	err = bdev_inspect(bb, reason);
-	if (err) {
-		lower_bdev_abort(&bb->lower, holder_of(bb));
-		return err;
-	}
-	WRITE_ONCE(bb->error, 0);
-	smp_store_release(&bb->open, true);
-	mars_module_hold();
-	mars_gate_open(&bb->gate);
-	mars_brick_leds(&bb->brick, true, false);
+	if (!err)
+		err = start_lanes(bb);
+	if (err)
+		lower_bdev_abort(&bb->dev, holder_of(bb));
+	return err;
+}
+
+static void bdev_close(struct mars_lower *low)
+{
+	struct bdev_brick *bb = to_bdev(&low->brick);
+
+	lower_bdev_close(&bb->dev, holder_of(bb));
+}
+
+/* A new size while the device is open: it can only show more of what is there. */
+static int bdev_resize(struct mars_lower *low, u64 size, enum mars_reason *reason)
+{
+	struct bdev_brick *bb = to_bdev(&low->brick);
+
+	if (bdev_nr_bytes(bb->dev.bdev) < size)
+		return mars_refuse(reason, MARS_R_TOO_SMALL);
+	if (low->flags & MARS_FILE_EXCL && size < bdev_size(low))
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	return 0;
 }
 
-static int bdev_power(struct mars_brick *brick, bool on, enum mars_reason *reason)
-{
-	struct bdev_brick *bb = to_bdev(brick);
-
-	if (on)
-		return bdev_power_on(bb, reason);
-	mars_brick_leds(brick, false, false);
-	mars_gate_close(&bb->gate);
-	return 0;
-}
-
-/* The last request has left; any context. */
-static void bdev_empty(struct mars_gate *gate)
-{
-	struct bdev_brick *bb = container_of(gate, struct bdev_brick, gate);
-
-	queue_work(mars_submit_wq, &bb->close);
-}
-
-static void bdev_close_work(struct work_struct *work)
-{
-	struct bdev_brick *bb = container_of(work, struct bdev_brick, close);
-
-	mars_lane_stop(&bb->io);
-	mars_lane_stop(&bb->clear);
-	lower_bdev_close(&bb->lower, holder_of(bb));
-	smp_store_release(&bb->open, false);
-	mars_module_release();
-	mars_brick_leds(&bb->brick, false, true);	/* the brick may be gone behind this */
-}
+static const struct mars_lower_ops bdev_ops = {
+	.flags = MARS_FILE_EXCL | MARS_FILE_RDONLY | MARS_FILE_DIRECT,
+	.open = bdev_open,
+	.resize = bdev_resize,
+	.close = bdev_close,
+	.size = bdev_size,
+};
 
 /* --- the rest of the type --- */
 
@@ -225,10 +168,9 @@ static int bdev_construct(struct mars_brick *brick)
 {
 	struct bdev_brick *bb = to_bdev(brick);
 
-	mars_gate_init(&bb->gate, bdev_empty);
-	INIT_WORK(&bb->close, bdev_close_work);
-	mars_lane_init(&bb->io, bb, bdev_io_work);
-	mars_lane_init(&bb->clear, bb, bdev_clear_work);
+	mars_lane_init(&bb->lane[BDEV_IO], bb, bdev_io_work);
+	mars_lane_init(&bb->lane[BDEV_CLEAR], bb, bdev_clear_work);
+	mars_lower_init(&bb->low, &bdev_ops, bb->lane, BDEV_LANES);
 	return 0;
 }
 
@@ -237,43 +179,28 @@ static int bdev_get_info(struct mars_brick *brick, struct xio_info *info)
 	struct bdev_brick *bb = to_bdev(brick);
 	struct block_device *bdev;
 
-	if (!mars_gate_enter(&bb->gate))
+	if (!mars_gate_enter(&bb->low.gate))
 		return -ESHUTDOWN;
-	bdev = bb->lower.bdev;
-	info->size = bdev_size(bb);
+	bdev = bb->dev.bdev;
+	info->size = bdev_size(&bb->low);
 	info->align = bdev_logical_block_size(bdev);
 	info->max_io = XIO_MAX_IO;
 	info->volatile_cache = bdev_write_cache(bdev);
 	info->rotational = !bdev_nonrot(bdev);
-	info->read_only = bb->flags & MARS_FILE_RDONLY || bdev_read_only(bdev);
-	mars_gate_leave(&bb->gate);
+	info->read_only = bb->low.flags & MARS_FILE_RDONLY || bdev_read_only(bdev);
+	mars_gate_leave(&bb->low.gate);
 	return 0;
 }
 
-static void bdev_status(struct mars_brick *brick, struct mars_ctl_status *st)
+struct block_device *mars_bdev_of(struct mars_brick *brick, bool *claimed)
 {
 	struct bdev_brick *bb = to_bdev(brick);
 
-	if (mars_gate_enter(&bb->gate)) {
-		st->val[MARS_V_FILE_SIZE] = bdev_size(bb);
-		st->val[MARS_V_FILE_DIRECT] = 1;
-		mars_gate_leave(&bb->gate);
-	}
-	st->val[MARS_V_FILE_READS] = atomic64_read(&bb->nr[XIO_READ]);
-	st->val[MARS_V_FILE_WRITES] = atomic64_read(&bb->nr[XIO_WRITE]);
-	st->val[MARS_V_FILE_FLUSHES] = atomic64_read(&bb->nr[XIO_FLUSH]);
-	st->val[MARS_V_FILE_BYTES_READ] = atomic64_read(&bb->bytes_read);
-	st->val[MARS_V_FILE_BYTES_WRITTEN] = atomic64_read(&bb->bytes_written);
-	st->nr_val = MARS_V_FILE_DIRECT + 1;
-	st->error = READ_ONCE(bb->error);
-	st->state = st->error ? MARS_S_IO_ERROR : MARS_S_OK;
-}
-
-struct block_device *mars_bdev_of(struct mars_brick *brick)
-{
-	struct bdev_brick *bb = to_bdev(brick);
-
-	return brick->type == &bdev_brick_type && brick->button ? bb->lower.bdev : NULL;
+	*claimed = false;
+	if (brick->type != &bdev_brick_type || !brick->button || !smp_load_acquire(&bb->low.open))
+		return NULL;
+	*claimed = holder_of(bb);
+	return bb->dev.bdev;
 }
 
 const struct mars_brick_type bdev_brick_type = {
@@ -282,9 +209,9 @@ const struct mars_brick_type bdev_brick_type = {
 	.size = sizeof(struct bdev_brick),
 	.aspect_size = sizeof(struct bdev_aspect),
 	.construct = bdev_construct,
-	.set = bdev_set,
-	.power = bdev_power,
+	.set = mars_lower_set,
+	.power = mars_lower_power,
 	.submit = bdev_submit,
 	.get_info = bdev_get_info,
-	.status = bdev_status,
+	.status = mars_lower_status,
 };

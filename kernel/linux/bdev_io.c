@@ -8,7 +8,7 @@
  *
  * Who may sleep submits at once; below a bio-based device the block layer only queues
  * such a bio until that device's submission has returned, so nothing recurses.  All
- * others go through a lane, whose work item submits what has gathered under one plug, so
+ * others go through a lane, whose thread submits what has gathered under one plug, so
  * that a sorted writeback merges.
  *
  * DISCARD must leave zeros behind, which a device's own discard does not promise.  So it
@@ -26,26 +26,6 @@
 
 #include "bdev_brick.h"
 
-static void bdev_note(struct bdev_brick *bb, int status)
-{
-	/* a refusal says nothing about the health of the disk */
-	if (status == -EINVAL || status == -EOPNOTSUPP)
-		return;
-	if (READ_ONCE(bb->error) != status && xchg(&bb->error, status) != status)
-		mars_brick_event(&bb->brick, MARS_EV_STATE);
-}
-
-void bdev_done(struct bdev_brick *bb, struct xio_request *rq, int status)
-{
-	if (!status && rq->op == XIO_READ)
-		atomic64_add(rq->len, &bb->bytes_read);
-	else if (!status && rq->op == XIO_WRITE)
-		atomic64_add(rq->len, &bb->bytes_written);
-	bdev_note(bb, status);
-	xio_complete(rq, status);
-	mars_gate_leave(&bb->gate);
-}
-
 /* --- bios --- */
 
 static void bdev_end_io(struct bio *bio)
@@ -55,7 +35,7 @@ static void bdev_end_io(struct bio *bio)
 	int status = blk_status_to_errno(bio->bi_status);
 
 	bio_uninit(bio);
-	bdev_done(bb, rq, status);
+	mars_lower_done(&bb->low, rq, status);
 }
 
 static blk_opf_t opf_of(const struct xio_request *rq)
@@ -91,7 +71,7 @@ void bdev_start(struct bdev_brick *bb, struct xio_request *rq)
 	struct bdev_aspect *a = xio_aspect(rq);
 	struct bio *bio = &a->bio;
 
-	bio_init(bio, bb->lower.bdev, rq->op == XIO_FLUSH ? NULL : rq->vec, 0, opf_of(rq));
+	bio_init(bio, bb->dev.bdev, rq->op == XIO_FLUSH ? NULL : rq->vec, 0, opf_of(rq));
 	if (rq->op != XIO_FLUSH)
 		set_data(bio, rq);
 	bio->bi_private = rq;
@@ -99,7 +79,7 @@ void bdev_start(struct bdev_brick *bb, struct xio_request *rq)
 	submit_bio_noacct(bio);
 }
 
-void bdev_io_work(struct work_struct *work)
+void bdev_io_work(struct kthread_work *work)
 {
 	struct mars_lane *lane = container_of(work, struct mars_lane, work);
 	unsigned int noio = memalloc_noio_save();
@@ -124,14 +104,14 @@ static int bdev_clear(struct bdev_brick *bb, const struct xio_request *rq)
 	bool keep = rq->op == XIO_WRITE_ZEROES && rq->flags & XIO_NOUNMAP;
 	int err;
 
-	err = blkdev_issue_zeroout(bb->lower.bdev, rq->pos >> SECTOR_SHIFT, rq->len >> SECTOR_SHIFT,
+	err = blkdev_issue_zeroout(bb->dev.bdev, rq->pos >> SECTOR_SHIFT, rq->len >> SECTOR_SHIFT,
 				   GFP_NOIO, keep ? BLKDEV_ZERO_NOUNMAP : 0);
 	if (!err && rq->flags & XIO_FUA)
-		err = blkdev_issue_flush(bb->lower.bdev);
+		err = blkdev_issue_flush(bb->dev.bdev);
 	return err;
 }
 
-void bdev_clear_work(struct work_struct *work)
+void bdev_clear_work(struct kthread_work *work)
 {
 	struct mars_lane *lane = container_of(work, struct mars_lane, work);
 	unsigned int noio = memalloc_noio_save();
@@ -139,6 +119,6 @@ void bdev_clear_work(struct work_struct *work)
 	struct xio_request *rq;
 
 	while ((rq = mars_lane_next(lane)))
-		bdev_done(bb, rq, bdev_clear(bb, rq));
+		mars_lower_done(&bb->low, rq, bdev_clear(bb, rq));
 	memalloc_noio_restore(noio);
 }

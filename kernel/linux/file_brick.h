@@ -2,60 +2,44 @@
 /*
  * file_brick.h - the file brick: a regular file as a disk or a log
  *
- * Private to file.c (parameters, power, what a request may reach), file_open.c (opening
- * and inspecting), file_io.c (transfers) and file_sync.c (flush, zeros).
+ * Private to file.c (parameters, what a request may reach), file_open.c (opening and
+ * inspecting), file_io.c (transfers) and file_sync.c (flush, zeros).
  *
- * Life: power on opens the file and then the gate; power off closes the gate.  When the
- * last request has left, a work item closes the file and lights led_off.  So file,
- * direct, log, drop and the alignments are constant for whoever is inside the gate.
+ * How it lives stands in lower.h; file, log, drop and the alignments are constant for
+ * whoever is inside the gate.
  */
 #ifndef _MARS_LINUX_FILE_BRICK_H
 #define _MARS_LINUX_FILE_BRICK_H
 
 #include <linux/atomic.h>
 #include <linux/fs.h>
-#include <linux/workqueue.h>
 
-#include "core/brick.h"
-#include "core/gate.h"
-#include "core/xio.h"
-#include "lane.h"
+#include "lower.h"
 #include "types.h"
 
 #define FILE_READERS	4		/* reads may wait for the disk beside each other */
 #define FILE_BOUNCE	(64U << 10)	/* bytes of a bounce buffer */
 
+enum {
+	FILE_SYNC,			/* FLUSH */
+	FILE_CLEAR,			/* DISCARD, WRITE_ZEROES */
+	FILE_BOUNCE_LANE,		/* transfers whose memory is not aligned */
+	FILE_WRITER,
+	FILE_READER,			/* the first of them */
+	FILE_LANES = FILE_READER + FILE_READERS
+};
+
 struct file_brick {
-	struct mars_brick brick;
-
-	/* parameters; mars_topology_lock; path and flags only change while closed */
-	char path[MARS_TEXT_MAX + 1];
-	u32 flags;			/* MARS_FILE_* */
-	atomic64_t want;		/* bytes asked for, 0 = whatever is there */
-
-	/* the open file; see above */
+	struct mars_lower low;		/* first */
 	struct file *file;
-	bool direct;			/* O_DIRECT is in effect */
 	bool log;			/* grows; reads zeros behind its end */
 	bool drop;			/* what was used once leaves the page cache */
 	u32 align;			/* of positions and lengths; 1 = any */
 	u32 mem_align;			/* of memory in a direct transfer */
 	void *bounce;			/* FILE_BOUNCE bytes when direct; for the bounce lane */
-	bool open;			/* all this is valid; release by the closer, acquire */
-	struct mars_gate gate;		/* open while on; every request is inside */
-	struct work_struct close;
-
-	struct mars_lane reader[FILE_READERS];
-	struct mars_lane writer;
-	struct mars_lane bounce_lane;	/* transfers whose memory is not aligned */
-	struct mars_lane sync;		/* FLUSH */
-	struct mars_lane clear;		/* DISCARD, WRITE_ZEROES */
-	atomic_t turn;			/* which reader is next */
-
-	int error;			/* READ_ONCE/xchg: last failure, 0 = healthy */
-	bool lost;			/* READ_ONCE: a flush failed; no later one may succeed */
-	atomic64_t nr[XIO_NR_OPS];
-	atomic64_t bytes_read, bytes_written;
+	struct mars_lane lane[FILE_LANES];
+	unsigned int readers;		/* lanes in use for reading */
+	atomic_t turn;			/* which of them is next */
 };
 
 /* A transfer under way. */
@@ -67,7 +51,7 @@ struct file_aspect {
 
 static inline struct file_brick *to_file(struct mars_brick *brick)
 {
-	return container_of(brick, struct file_brick, brick);
+	return container_of(brick, struct file_brick, low.brick);
 }
 
 /* What is really there. */
@@ -77,11 +61,11 @@ static inline u64 file_real_size(const struct file_brick *fb)
 }
 
 /* What is shown. */
-static inline u64 file_size(const struct file_brick *fb)
+static inline u64 file_size(struct mars_lower *low)
 {
-	u64 size = file_real_size(fb), want = atomic64_read(&fb->want);
+	u64 size = file_real_size(to_file(&low->brick)), want = atomic64_read(&low->want);
 
-	return fb->flags & MARS_FILE_EXCL && want ? min(size, want) : size;
+	return low->flags & MARS_FILE_EXCL && want ? min(size, want) : size;
 }
 
 /* A limit of the file system or a user is lack of space to the bricks above. */
@@ -90,15 +74,11 @@ static inline int file_errno(ssize_t err)
 	return err == -EFBIG || err == -EDQUOT ? -ENOSPC : err;
 }
 
-/* file.c */
-
-/** file_done - complete a request, which leaves the gate; any context */
-void file_done(struct file_brick *fb, struct xio_request *rq, int status);
-
 /* file_open.c */
 
-/** file_open - open and inspect the file; 0 or -errno with *reason */
-int file_open(struct file_brick *fb, enum mars_reason *reason);
+/** file_open, file_close - as in struct mars_lower_ops */
+int file_open(struct mars_lower *low, enum mars_reason *reason);
+void file_close(struct mars_lower *low);
 /** file_grow - a regular size change; 0 or -errno with *reason */
 int file_grow(struct file_brick *fb, u64 size, enum mars_reason *reason);
 
@@ -109,14 +89,14 @@ struct mars_lane *file_lane_of(struct file_brick *fb, const struct xio_request *
 /** file_move - move @len bytes at @pos from or to @vec and wait; bytes moved or -errno */
 ssize_t file_move(struct file_brick *fb, struct bio_vec *vec, unsigned int nr_vec, u64 pos,
 		  size_t len, bool write, bool dsync);
-/** file_io_work, file_bounce_work - the work items of the transfer lanes */
-void file_io_work(struct work_struct *work);
-void file_bounce_work(struct work_struct *work);
+/** file_io_work, file_bounce_work - what the transfer lanes do */
+void file_io_work(struct kthread_work *work);
+void file_bounce_work(struct kthread_work *work);
 
 /* file_sync.c */
 
-/** file_sync_work, file_clear_work - the work items of the other lanes */
-void file_sync_work(struct work_struct *work);
-void file_clear_work(struct work_struct *work);
+/** file_sync_work, file_clear_work - what the other lanes do */
+void file_sync_work(struct kthread_work *work);
+void file_clear_work(struct kthread_work *work);
 
 #endif /* _MARS_LINUX_FILE_BRICK_H */

@@ -3,7 +3,7 @@
  * file_io.c - reads and writes of a file brick
  *
  * A transfer is a kiocb in the aspect; the segments are those of the request.  Direct
- * ones end asynchronously: the work item starts the next while they are under way, so
+ * ones end asynchronously: the thread starts the next while they are under way, so
  * a lane is no longer than the file system's submission.  Buffered ones end before the
  * file system returns.  FUA is IOCB_DSYNC: on blocks that were written before, the file
  * system makes it one write-through, without a flush or a journal commit.
@@ -14,7 +14,7 @@
  * Memory a direct transfer can't take goes through the brick's bounce buffer, piece by
  * piece, in a lane of its own.  What bricks send here is aligned; this is for others.
  *
- * The workers allocate with GFP_NOIO only, and are not throttled for pages dirtied
+ * The threads allocate with GFP_NOIO only, and are not throttled for pages dirtied
  * elsewhere: somebody who is throttled may be waiting for them (as in the loop driver).
  *
  * Page cache: a log file that had to be opened buffered (a replay reads what was just
@@ -58,11 +58,14 @@ static bool memory_aligned(const struct file_brick *fb, const struct xio_request
 
 struct mars_lane *file_lane_of(struct file_brick *fb, const struct xio_request *rq)
 {
-	if (fb->direct && !memory_aligned(fb, rq))
-		return &fb->bounce_lane;
+	unsigned int turn;
+
+	if (fb->low.direct && !memory_aligned(fb, rq))
+		return &fb->lane[FILE_BOUNCE_LANE];
 	if (rq->op == XIO_WRITE)
-		return &fb->writer;
-	return &fb->reader[(unsigned int)atomic_inc_return(&fb->turn) % FILE_READERS];
+		return &fb->lane[FILE_WRITER];
+	turn = atomic_inc_return(&fb->turn);
+	return &fb->lane[FILE_READER + turn % fb->readers];
 }
 
 /* --- one transfer --- */
@@ -71,7 +74,7 @@ struct mars_lane *file_lane_of(struct file_brick *fb, const struct xio_request *
 static bool at_end(const struct file_brick *fb, const struct xio_request *rq, u64 done,
 		   ssize_t got)
 {
-	return !got || (fb->direct && done & (fb->align - 1)) ||
+	return !got || (fb->low.direct && done & (fb->align - 1)) ||
 	       rq->pos + done >= file_real_size(fb);
 }
 
@@ -88,7 +91,7 @@ static bool settled(const struct file_brick *fb, const struct xio_request *rq, u
 		*status = fb->log ? 0 : -EIO;
 	else if (rq->op == XIO_WRITE && !got)
 		*status = -ENOSPC;
-	else if (fb->direct && done & (fb->align - 1))
+	else if (fb->low.direct && done & (fb->align - 1))
 		*status = -EIO;		/* no place to go on from */
 	else
 		return false;
@@ -102,8 +105,8 @@ static void transfer_end(struct file_brick *fb, struct xio_request *rq, u64 done
 		xio_zero_out(rq, done, rq->len - done);		/* behind the end of a log */
 	/* the error may stem from other pages, and is reported only once */
 	if (status && rq->op == XIO_WRITE && rq->flags & XIO_FUA)
-		WRITE_ONCE(fb->lost, true);
-	file_done(fb, rq, status);
+		WRITE_ONCE(fb->low.lost, true);
+	mars_lower_done(&fb->low, rq, status);
 }
 
 static void iocb_done(struct file_brick *fb, struct file_aspect *a, ssize_t got)
@@ -118,7 +121,7 @@ static void iocb_done(struct file_brick *fb, struct file_aspect *a, ssize_t got)
 	if (settled(fb, rq, a->done, got, &status))
 		transfer_end(fb, rq, a->done, status);
 	else
-		mars_lane_add(rq->op == XIO_WRITE ? &fb->writer : &fb->reader[0], rq);
+		mars_lane_add(&fb->lane[rq->op == XIO_WRITE ? FILE_WRITER : FILE_READER], rq);
 }
 
 /* End of an asynchronous one; any context. */
@@ -153,7 +156,7 @@ static void transfer(struct file_brick *fb, struct xio_request *rq)
 
 	init_sync_kiocb(&a->iocb, fb->file);
 	a->iocb.ki_pos = rq->pos + a->done;
-	if (fb->direct)
+	if (fb->low.direct)
 		a->iocb.ki_complete = iocb_complete;
 	if (write && rq->flags & XIO_FUA)
 		a->iocb.ki_flags |= IOCB_DSYNC;
@@ -171,7 +174,7 @@ static void transfer(struct file_brick *fb, struct xio_request *rq)
 	iocb_done(fb, a, got);
 }
 
-/* What the workers of a file live with; returns what file_worker_leave() wants. */
+/* What the threads of a file live with; returns what file_worker_leave() wants. */
 static unsigned int file_worker_enter(void)
 {
 	unsigned int flags = current->flags & (PF_LOCAL_THROTTLE | PF_MEMALLOC_NOIO);
@@ -186,7 +189,7 @@ static void file_worker_leave(unsigned int flags)
 	current->flags |= flags;
 }
 
-void file_io_work(struct work_struct *work)
+void file_io_work(struct kthread_work *work)
 {
 	struct mars_lane *lane = container_of(work, struct mars_lane, work);
 	unsigned int flags = file_worker_enter();
@@ -254,7 +257,7 @@ static void bounce_transfer(struct file_brick *fb, struct xio_request *rq)
 	transfer_end(fb, rq, done, status);
 }
 
-void file_bounce_work(struct work_struct *work)
+void file_bounce_work(struct kthread_work *work)
 {
 	struct mars_lane *lane = container_of(work, struct mars_lane, work);
 	unsigned int flags = file_worker_enter();

@@ -28,15 +28,15 @@ static int sync_file(struct file_brick *fb)
 	int err;
 
 	/* pages lost by an earlier failure are clean by now: success would be a lie */
-	if (READ_ONCE(fb->lost))
+	if (READ_ONCE(fb->low.lost))
 		return -EIO;
 	err = vfs_fsync_range(fb->file, 0, LLONG_MAX, 1);
 	if (err)
-		WRITE_ONCE(fb->lost, true);
+		WRITE_ONCE(fb->low.lost, true);
 	return err;
 }
 
-void file_sync_work(struct work_struct *work)
+void file_sync_work(struct kthread_work *work)
 {
 	struct mars_lane *lane = container_of(work, struct mars_lane, work);
 	unsigned int noio = memalloc_noio_save();
@@ -49,7 +49,7 @@ void file_sync_work(struct work_struct *work)
 	err = list_empty(&batch) ? 0 : sync_file(fb);
 	list_for_each_entry_safe(rq, next, &batch, link) {
 		list_del_init(&rq->link);
-		file_done(fb, rq, err);
+		mars_lower_done(&fb->low, rq, err);
 	}
 	memalloc_noio_restore(noio);
 }
@@ -107,7 +107,7 @@ static int clear(struct file_brick *fb, const struct xio_request *rq)
 	return err;
 }
 
-void file_clear_work(struct work_struct *work)
+void file_clear_work(struct kthread_work *work)
 {
 	struct mars_lane *lane = container_of(work, struct mars_lane, work);
 	unsigned int noio = memalloc_noio_save();
@@ -115,6 +115,6 @@ void file_clear_work(struct work_struct *work)
 	struct xio_request *rq;
 
 	while ((rq = mars_lane_next(lane)))
-		file_done(fb, rq, clear(fb, rq));
+		mars_lower_done(&fb->low, rq, clear(fb, rq));
 	memalloc_noio_restore(noio);
 }

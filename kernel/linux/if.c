@@ -21,12 +21,6 @@
 static LIST_HEAD(if_names);		/* if_names_lock */
 static DEFINE_MUTEX(if_names_lock);
 
-static int refuse(enum mars_reason *reason, enum mars_reason why, int err)
-{
-	*reason = why;
-	return err;
-}
-
 /* --- names --- */
 
 static bool name_claim(struct if_brick *ifb)
@@ -116,9 +110,9 @@ static int if_power_on(struct if_brick *ifb, enum mars_reason *reason)
 	int err;
 
 	if (!ifb->name[0])
-		return refuse(reason, MARS_R_MISSING, -EINVAL);
+		return mars_refuse(reason, MARS_R_MISSING);
 	if (!name_claim(ifb))
-		return refuse(reason, MARS_R_EXISTS, -EEXIST);
+		return mars_refuse(reason, MARS_R_EXISTS);
 	err = if_disk_alloc(ifb, reason);
 	if (err) {
 		name_release(ifb);
@@ -145,7 +139,7 @@ static int if_power_off(struct if_brick *ifb, enum mars_reason *reason)
 	ifb->closing = !open;
 	spin_unlock(&ifb->lock);
 	if (open)
-		return refuse(reason, MARS_R_OPEN, -EBUSY);
+		return mars_refuse(reason, MARS_R_OPEN);
 	mars_brick_leds(&ifb->brick, false, false);
 	queue_work(system_unbound_wq, &ifb->work);
 	return 0;
@@ -161,11 +155,11 @@ static int if_power(struct mars_brick *brick, bool on, enum mars_reason *reason)
 static int set_name(struct if_brick *ifb, const char *text, u32 len, enum mars_reason *reason)
 {
 	if (ifb->brick.button || READ_ONCE(ifb->disk))
-		return refuse(reason, MARS_R_NOT_NOW, -EBUSY);
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	if (!name_ok(text, len))
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	if (len > IF_NAME_MAX)
-		return refuse(reason, MARS_R_TOO_LONG, -ENAMETOOLONG);
+		return mars_refuse(reason, MARS_R_TOO_LONG);
 	memcpy(ifb->name, text, len);
 	ifb->name[len] = 0;
 	return 0;
@@ -177,10 +171,10 @@ static int set_read_only(struct if_brick *ifb, u64 value, enum mars_reason *reas
 	struct xio_info info;
 
 	if (value > 1)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	if (ifb->brick.button) {
 		if (!value && !mars_input_info(&ifb->brick.input[0], &info) && info.read_only)
-			return refuse(reason, MARS_R_NOT_NOW, -EROFS);
+			return mars_refuse(reason, MARS_R_NOT_NOW);
 		set_disk_ro(ifb->disk, value);
 	}
 	WRITE_ONCE(ifb->read_only, value);
@@ -199,10 +193,10 @@ static int if_set(struct mars_brick *brick, u32 key, u64 value, const char *text
 		return set_read_only(ifb, value, reason);
 	case MARS_K_IF_RESIZE:
 		if (!brick->button)
-			return refuse(reason, MARS_R_NOT_NOW, -EAGAIN);
+			return mars_refuse(reason, MARS_R_NOT_NOW);
 		return if_disk_resize(ifb, reason);
 	}
-	return refuse(reason, MARS_R_NO_KEY, -EINVAL);
+	return mars_refuse(reason, MARS_R_NO_KEY);
 }
 
 /* --- the rest of the type --- */
@@ -222,6 +216,24 @@ static int if_construct(struct mars_brick *brick)
 static void if_destruct(struct mars_brick *brick)
 {
 	cancel_work_sync(&to_if(brick)->work);	/* its very end may still be running */
+}
+
+/* Something is always below a disk. */
+static bool if_needs(struct mars_brick *brick, unsigned int nr)
+{
+	return true;
+}
+
+static int if_fits(struct mars_brick *brick, unsigned int nr, enum mars_reason *reason)
+{
+	struct if_brick *ifb = to_if(brick);
+	bool closing;
+
+	spin_lock(&ifb->lock);
+	closing = ifb->closing;
+	spin_unlock(&ifb->lock);
+	/* on its way off the disk may be gone already, and promises nothing any more */
+	return closing ? 0 : if_disk_fits(ifb, reason);
 }
 
 static void if_status(struct mars_brick *brick, struct mars_ctl_status *st)
@@ -252,4 +264,6 @@ const struct mars_brick_type if_brick_type = {
 	.set		= if_set,
 	.power		= if_power,
 	.status		= if_status,
+	.needs		= if_needs,
+	.fits		= if_fits,
 };

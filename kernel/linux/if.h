@@ -14,6 +14,9 @@
  * only it, may wait for readers of sysfs and for IO, so it holds no lock of ours and
  * runs on a system queue that no IO depends on.
  *
+ * What the disk said of itself when it came up stays true until it is gone: a rewiring
+ * below it is refused unless logger and bottom stay the same and the limits still hold.
+ *
  * Lock order: mars_topology_lock, then if_names_lock, then ifb->lock.  open and release
  * come with the disk's own open_mutex held and take ifb->lock only; with mars_topology_lock
  * held nobody here takes open_mutex, which somebody may hold for as long as IO takes.
@@ -46,11 +49,12 @@ struct if_brick {
 	struct work_struct work;	/* brings the disk up or down, as closing says */
 	bool added;			/* work item only */
 	bool linked;			/* work item only: the disk stands as holder of lower */
-	struct block_device *lower;	/* constant while there is a disk: what is at the bottom,
-					 * with a reference; NULL when that is no device */
-	char below[MARS_NAME_MAX];	/* constant while there is a disk: logger, or whatever
-					 * is below when there is none */
-	bool logged;			/* ditto: below is a logger */
+	/* the way down, constant while there is a disk: if_disk_fits() */
+	struct mars_brick *logger;	/* the first on it, or NULL */
+	struct mars_brick *bottom;
+	struct block_device *lower;	/* what bottom has open, with a reference; NULL when that
+					 * is no device */
+	bool claimed;			/* lower is held exclusively */
 	int error;			/* why the disk could not be added; READ_ONCE */
 
 	struct mars_gate gate;		/* bios inside */
@@ -79,6 +83,8 @@ void if_disk_free(struct if_brick *ifb);
 int if_disk_add(struct if_brick *ifb);
 /** if_disk_del - make it vanish; no lock held */
 void if_disk_del(struct if_brick *ifb);
+/** if_disk_fits - can the disk go on with what the wires show?  Under mars_topology_lock */
+int if_disk_fits(struct if_brick *ifb, enum mars_reason *reason);
 /** if_disk_resize - take the size from below again; under mars_topology_lock */
 int if_disk_resize(struct if_brick *ifb, enum mars_reason *reason);
 

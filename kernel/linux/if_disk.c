@@ -94,23 +94,32 @@ static struct mars_brick *next_below(struct mars_brick *brick)
 	return inputs ? brick->input[__ffs(inputs)].to : NULL;
 }
 
-/* Look at the way down: what tells about the log, and the device at the bottom. */
-static void look_below(struct if_brick *ifb)
+/* The first logger on the way down, or NULL, and the end of the way; mars_topology_lock. */
+static struct mars_brick *look_below(struct if_brick *ifb, struct mars_brick **bottom)
 {
-	struct mars_brick *b = ifb->brick.input[0].to;
+	struct mars_brick *b, *logger = NULL;
 
-	ifb->lower = NULL;
-	ifb->logged = false;
-	strscpy(ifb->below, b->name, sizeof(ifb->below));
-	for (; b; b = next_below(b)) {
-		if (b->type == &logger_brick_type && !ifb->logged) {
-			ifb->logged = true;
-			strscpy(ifb->below, b->name, sizeof(ifb->below));
-		}
-		ifb->lower = mars_bdev_of(b);
+	for (b = ifb->brick.input[0].to; b; b = next_below(b)) {
+		if (b->type == &logger_brick_type && !logger)
+			logger = b;
+		*bottom = b;
 	}
+	return logger;
+}
+
+/* Remember what this disk stands on. */
+static void take_below(struct if_brick *ifb)
+{
+	ifb->logger = look_below(ifb, &ifb->bottom);
+	ifb->lower = mars_bdev_of(ifb->bottom, &ifb->claimed);
 	if (ifb->lower)
 		get_device(&ifb->lower->bd_device);
+}
+
+static void put_below(struct if_brick *ifb)
+{
+	if (ifb->lower)
+		put_device(&ifb->lower->bd_device);
 }
 
 static u32 block_bytes(const struct xio_info *info)
@@ -150,7 +159,7 @@ static blk_features_t features(const struct if_brick *ifb, const struct xio_info
 
 	if (info->rotational)
 		f |= BLK_FEAT_ROTATIONAL;
-	if (ifb->lower && !ifb->logged && bdev_stable_writes(ifb->lower))
+	if (ifb->lower && !ifb->logger && bdev_stable_writes(ifb->lower))
 		f |= BLK_FEAT_STABLE_WRITES;
 	return f;
 }
@@ -163,22 +172,16 @@ static sector_t capacity(const struct xio_info *info)
 
 /* --- life --- */
 
-static int refuse(enum mars_reason *reason, enum mars_reason why, int err)
-{
-	*reason = why;
-	return err;
-}
-
 static int get_info(struct if_brick *ifb, struct xio_info *info, enum mars_reason *reason)
 {
 	int err = mars_input_info(&ifb->brick.input[0], info);
 
 	if (err)
-		return refuse(reason, err == -ENOTCONN ? MARS_R_NOT_CONNECTED : MARS_R_IO, err);
+		return mars_refuse(reason, err == -ENOTCONN ? MARS_R_NOT_CONNECTED : MARS_R_IO);
 	if (block_bytes(info) > PAGE_SIZE || info->max_io < PAGE_SIZE)
-		return refuse(reason, MARS_R_BAD_VALUE, -EINVAL);
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	if (!capacity(info))
-		return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
+		return mars_refuse(reason, MARS_R_TOO_SMALL);
 	return 0;
 }
 
@@ -192,13 +195,13 @@ int if_disk_alloc(struct if_brick *ifb, enum mars_reason *reason)
 	err = get_info(ifb, &info, reason);
 	if (err)
 		return err;
-	look_below(ifb);
+	take_below(ifb);
 	stack_limits(ifb, &info, &lim);
 	disk = disk_alloc(&lim, features(ifb, &info), !info.volatile_cache);
 	if (IS_ERR(disk)) {
-		if (ifb->lower)
-			put_device(&ifb->lower->bd_device);
-		return refuse(reason, MARS_R_NO_MEMORY, PTR_ERR(disk));
+		put_below(ifb);
+		err = PTR_ERR(disk);
+		return mars_refuse(reason, err == -ENOMEM ? MARS_R_NO_MEMORY : MARS_R_IO);
 	}
 	snprintf(disk->disk_name, sizeof(disk->disk_name), MARS_DISK_PREFIX "%s", ifb->name);
 	disk->flags |= GENHD_FL_NO_PART;
@@ -213,8 +216,7 @@ int if_disk_alloc(struct if_brick *ifb, enum mars_reason *reason)
 void if_disk_free(struct if_brick *ifb)
 {
 	put_disk(ifb->disk);
-	if (ifb->lower)
-		put_device(&ifb->lower->bd_device);
+	put_below(ifb);
 	WRITE_ONCE(ifb->disk, NULL);
 }
 
@@ -227,9 +229,8 @@ int if_disk_add(struct if_brick *ifb)
 		pr_err("mars: %s can't be added: error %d\n", ifb->disk->disk_name, err);
 		return err;
 	}
-	/* only for who looks (lsblk), and only when the device is claimed */
-	ifb->linked = ifb->lower && READ_ONCE(ifb->lower->bd_holder) &&
-		      !bd_link_disk_holder(ifb->lower, ifb->disk);
+	/* only for who looks (lsblk); bottom stays on, and the claim with it, while we are here */
+	ifb->linked = ifb->claimed && !bd_link_disk_holder(ifb->lower, ifb->disk);
 	return 0;
 }
 
@@ -243,6 +244,29 @@ void if_disk_del(struct if_brick *ifb)
 	ifb->added = false;
 }
 
+/* Limits said once can't be taken back: file systems and stacked disks rely on them. */
+int if_disk_fits(struct if_brick *ifb, enum mars_reason *reason)
+{
+	struct request_queue *q = ifb->disk->queue;
+	struct mars_brick *logger, *bottom = NULL;
+	struct xio_info info;
+	int err;
+
+	logger = look_below(ifb, &bottom);
+	if (logger != ifb->logger || bottom != ifb->bottom)
+		return mars_refuse(reason, MARS_R_NOT_NOW);
+	err = get_info(ifb, &info, reason);
+	if (err)
+		return err;
+	if (capacity(&info) < get_capacity(ifb->disk))
+		return mars_refuse(reason, MARS_R_TOO_SMALL);
+	if (block_bytes(&info) > queue_logical_block_size(q) ||
+	    info.max_io >> SECTOR_SHIFT < queue_max_hw_sectors(q) ||
+	    (info.read_only && !get_disk_ro(ifb->disk)))
+		return mars_refuse(reason, MARS_R_NOT_NOW);
+	return 0;
+}
+
 int if_disk_resize(struct if_brick *ifb, enum mars_reason *reason)
 {
 	struct xio_info info;
@@ -251,7 +275,7 @@ int if_disk_resize(struct if_brick *ifb, enum mars_reason *reason)
 	if (err)
 		return err;
 	if (capacity(&info) < get_capacity(ifb->disk))
-		return refuse(reason, MARS_R_TOO_SMALL, -ENOSPC);
+		return mars_refuse(reason, MARS_R_TOO_SMALL);
 	set_capacity_and_notify(ifb->disk, capacity(&info));
 	return 0;
 }

@@ -36,12 +36,13 @@ static const char *const state_words[] = {
 	[MARS_S_BAD_LOG]		= "bad-log",
 };
 
-/* Status of the logger, or of what stands in its place. */
+/* Status of the logger, or of the bottom when there is none. */
 static int status_below(struct device *dev, struct mars_ctl_status *st)
 {
+	const struct if_brick *ifb = if_of(dev);
 	enum mars_reason reason;
 
-	return mars_brick_status(if_of(dev)->below, st, &reason);
+	return mars_brick_status((ifb->logger ?: ifb->bottom)->name, st, &reason);
 }
 
 static ssize_t brick_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -117,7 +118,7 @@ static struct attribute *attrs[] = {
 
 static umode_t is_visible(struct kobject *kobj, struct attribute *attr, int n)
 {
-	return n < PLAIN_ATTRS || if_of(kobj_to_dev(kobj))->logged ? attr->mode : 0;
+	return n < PLAIN_ATTRS || if_of(kobj_to_dev(kobj))->logger ? attr->mode : 0;
 }
 
 static const struct attribute_group group = {

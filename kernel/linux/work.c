@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * work.c - the worker for device IO, and what keeps the module loaded
+ * work.c - the worker that closes, and what keeps the module loaded
  *
  * Who drops the last reference on a module must not run code of the module behind it.
  * So holds are given back by a work item, and mars_work_exit() waits for it.  Between
@@ -15,7 +15,7 @@
 
 #include "work.h"
 
-struct workqueue_struct *mars_submit_wq;	/* constant between init and exit */
+struct workqueue_struct *mars_close_wq;	/* constant between init and exit */
 
 static atomic_t to_put = ATOMIC_INIT(0);	/* holds released, references not yet dropped */
 
@@ -37,17 +37,16 @@ void mars_module_hold(void)
 void mars_module_release(void)
 {
 	atomic_inc(&to_put);
-	queue_work(mars_submit_wq, &put_work);
+	queue_work(mars_close_wq, &put_work);
 }
 
 int mars_work_init(void)
 {
-	mars_submit_wq = alloc_workqueue("mars_submit",
-					 WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, 0);
-	return mars_submit_wq ? 0 : -ENOMEM;
+	mars_close_wq = alloc_workqueue("mars_close", WQ_UNBOUND, 0);
+	return mars_close_wq ? 0 : -ENOMEM;
 }
 
 void mars_work_exit(void)
 {
-	destroy_workqueue(mars_submit_wq);
+	destroy_workqueue(mars_close_wq);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * work.h - the worker for device IO, and what keeps the module loaded
+ * work.h - the worker that closes, and what keeps the module loaded
  */
 #ifndef _MARS_LINUX_WORK_H
 #define _MARS_LINUX_WORK_H
@@ -8,13 +8,13 @@
 #include <linux/workqueue.h>
 
 /**
- * mars_submit_wq - for work that submits IO to devices and files, which may sleep
+ * mars_close_wq - for closing devices and files, which may take as long as they take
  *
- * Goes on when memory is short (WQ_MEM_RECLAIM).  Work on it does not take
- * mars_topology_lock and allocates with GFP_NOIO at most, from a mempool where a
- * request depends on it.
+ * Nobody waits for this work in order to get memory, so it makes no promise for when
+ * there is none (no WQ_MEM_RECLAIM): file systems wait here for queues that make none.
+ * Work on it does not take mars_topology_lock.  Device IO runs in lanes (lane.h).
  */
-extern struct workqueue_struct *mars_submit_wq;
+extern struct workqueue_struct *mars_close_wq;
 
 /**
  * mars_module_hold - the module can't be unloaded until mars_module_release()

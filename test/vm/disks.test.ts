@@ -169,3 +169,37 @@ vmTest('bdev: on, off, on again under load, without a rest', async (t, lab) => {
   await vm.sh('marsctl destroy l; rmmod mars');
   t.pass();
 });
+
+vmTest('a disk that hangs while it is switched on holds up no other', async (t, lab) => {
+  const vm = await lab.vm('a', { smp: 2 });
+  const disk = await vm.disk('d', { size: 16 * MIB });
+  const other = await vm.disk('o', { size: 16 * MIB });
+  await vm.sh(`modprobe mars; truncate -s 1M /tmp/f; dmsetup create slow --table "0 32768 linear ${disk.path} 0"`);
+  // dirty pages that a disk at a standstill does not take; who has it open keeps them
+  await vm.sh(
+    'setsid sh -c "exec 9<>/dev/dm-0; dd if=/dev/urandom bs=64k count=8 >&9 2>/dev/null; ' +
+      'dmsetup suspend --nolockfs --noflush slow; echo \\$\\$ >/tmp/stands; exec sleep 1000" </dev/null >/dev/null 2>&1 &',
+  );
+  await vm.until('test -s /tmp/stands');
+  await vm.sh('marsctl create bdev s && marsctl set s file.path text /dev/dm-0');
+  await vm.sh(
+    '(marsctl switch s on & echo $! >/tmp/pid; wait $!; echo $? >/tmp/code) </dev/null >/dev/null 2>&1 &',
+  );
+  await vm.until('grep -q sync_blockdev /proc/$(cat /tmp/pid)/stack');
+  // another resource lives its whole life
+  const dev = await showDisk(vm, 'x', { type: 'bdev', path: other.path, flags: 'excl' });
+  await vm.sh(verify(dev, '--rw=write --bs=64k --size=1m --direct=1'));
+  await hideDisk(vm, 'x');
+  t.is(await refusal(vm, { type: 'file', path: '/tmp/f', flags: 'excl' }), '');
+  // of the brick itself nothing can be had but its status
+  t.is(await field(vm, 's', 'on'), '0');
+  for (const call of ['switch s off', 'switch s on', 'set s file.size 4096', 'destroy s']) {
+    const outcome = await vm.exec(['marsctl', ...call.split(' ')]);
+    t.not(outcome.code, 0, call);
+    t.regex(outcome.stderr, /not-now/, call);
+  }
+  await vm.sh('! test -e /tmp/code; dmsetup resume slow');
+  t.is(await vm.until('cat /tmp/code'), '0\n');
+  t.is(await field(vm, 's', 'on'), '1');
+  await vm.sh('marsctl switch s off; marsctl destroy s; kill $(cat /tmp/stands); rmmod mars');
+});
