@@ -325,7 +325,8 @@ struct logger {
 struct lg_aspect {
 	struct xio_end end;
 	u64 seq;			/* WRITE, FLUSH: durable when this is */
-	u64 pos, len, skip, done;	/* READ: the original, and how far it got */
+	u64 pos, len, skip;		/* READ: the original */
+	u64 done;			/* how far it got; WRITE and the like: bytes recorded */
 	atomic_t turn;			/* READ: who goes on, submitter or completion */
 };
 

@@ -9,6 +9,11 @@
  * their place in the log and become visible in one step, and the request completes:
  * at once, or when its record is durable (FUA, or durability=always).
  *
+ * A change without payload (discard, zeroes) may cover any number of shadows, which its
+ * record replaces.  It is recorded in pieces that replace a bounded number each, with the
+ * lock free in between; who writes there meanwhile comes before or behind, as for any two
+ * requests in flight.  If a piece can't be admitted, the rest waits at the head of the FIFO.
+ *
  * A flush waits for the records queued before it.  It does not wait for requests in
  * the FIFO: those have not completed, so no promise was given.
  *
@@ -23,6 +28,8 @@
 #include "core/lamport.h"
 #include "logger.h"
 
+#define LG_CUT_MAX	512U	/* extents one record may replace, lock held */
+
 /* lock held */
 static int write_status(const struct logger *lg, const struct xio_request *rq)
 {
@@ -33,18 +40,36 @@ static int write_status(const struct logger *lg, const struct xio_request *rq)
 	return lg->log_error ? -EIO : 0;
 }
 
+/* Lock held: how far from @pos on does one record without payload reach? */
+static u64 piece_len(const struct logger *lg, u64 pos, u64 len)
+{
+	const struct mars_extent *ext = mars_extent_find(&lg->index, pos);
+	unsigned int left = LG_CUT_MAX;
+
+	for (; ext && ext->pos < pos + len; ext = mars_extent_next(ext))
+		if (!left--)
+			return ext->pos - pos;
+	return len;
+}
+
 /*
  * Lock held.  Log space is asked for as if each page became a record and a group of
  * its own; what is reserved then is as if each record became a group of its own.
  */
 static bool admit(struct logger *lg, struct xio_request *rq, struct list_head *shadows)
 {
+	const struct lg_aspect *a = xio_aspect(rq);
 	bool payload = rq->op == XIO_WRITE;
 	u64 worst = payload ? 2ULL * mars_log_span(rq->pos, rq->len) : MARS_LOG_BLOCK;
+	u64 pos = rq->pos + a->done, len = rq->len - a->done;
 	struct lg_shadow *s;
 
 	lg->stalled_for_space = lg_space(lg) < worst;
-	if (lg->stalled_for_space || !lg_take(lg, rq->pos, rq->len, payload, shadows))
+	if (lg->stalled_for_space)
+		return false;
+	if (!payload)
+		len = piece_len(lg, pos, len);
+	if (!lg_take(lg, pos, len, payload, shadows))
 		return false;
 	list_for_each_entry(s, shadows, queue)
 		lg->reserved += s->pages * PAGE_SIZE + MARS_LOG_BLOCK;
@@ -95,14 +120,26 @@ static bool commit_due(struct logger *lg)
 	return false;
 }
 
-/* The second half of an admitted modification. */
-static void record(struct logger *lg, struct xio_request *rq, struct list_head *shadows)
+/* Lock held: the records get their place in the log and become visible. */
+static void insert(struct logger *lg, struct lg_aspect *a, struct list_head *shadows)
+{
+	u64 lamport = mars_lamport_now();
+	struct lg_shadow *s, *tmp;
+
+	list_for_each_entry_safe(s, tmp, shadows, queue) {
+		s->lamport = lamport;
+		a->done += s->len;
+		lg_insert(lg, s);
+	}
+	INIT_LIST_HEAD(shadows);
+}
+
+/* What was admitted of a modification is recorded; true: more of it is to be admitted. */
+static bool record(struct logger *lg, struct xio_request *rq, struct list_head *shadows)
 {
 	struct lg_aspect *a = xio_aspect(rq);
-	struct lg_shadow *s, *tmp;
+	bool more, wait, due;
 	unsigned long flags;
-	bool wait, due;
-	u64 lamport;
 
 	fill(rq, shadows);
 	spin_lock_irqsave(&lg->lock, flags);
@@ -110,14 +147,11 @@ static void record(struct logger *lg, struct xio_request *rq, struct list_head *
 		unreserve(lg, shadows);
 		spin_unlock_irqrestore(&lg->lock, flags);
 		xio_complete(rq, -EIO);
-		return;
+		return false;
 	}
-	lamport = mars_lamport_now();
-	list_for_each_entry_safe(s, tmp, shadows, queue) {
-		s->lamport = lamport;
-		lg_insert(lg, s);
-	}
-	wait = lg->always || (rq->flags & XIO_FUA);
+	insert(lg, a, shadows);
+	more = a->done < rq->len;
+	wait = !more && (lg->always || (rq->flags & XIO_FUA));
 	if (wait) {
 		a->seq = lg->seq;
 		lg->commit_seq = lg->seq;
@@ -134,17 +168,38 @@ static void record(struct logger *lg, struct xio_request *rq, struct list_head *
 		lg_commit(lg);
 	if (wait)
 		lg_io_end(lg);
-	else
+	else if (!more)
 		xio_complete(rq, 0);	/* nothing behind: the logger may go off */
+	return more;
+}
+
+/* The second half of a modification whose beginning, at least, was admitted. */
+static void record_all(struct logger *lg, struct xio_request *rq, struct list_head *shadows)
+{
+	unsigned long flags;
+	bool admitted = true;
+
+	while (admitted && record(lg, rq, shadows)) {
+		spin_lock_irqsave(&lg->lock, flags);
+		admitted = admit(lg, rq, shadows);
+		if (!admitted) {
+			list_add(&rq->link, &lg->stalled);	/* it was here first */
+			lg->nr_stalled++;
+			lg_kick(lg);
+		}
+		spin_unlock_irqrestore(&lg->lock, flags);
+	}
 }
 
 /** lg_submit_write - WRITE, DISCARD, WRITE_ZEROES */
 void lg_submit_write(struct logger *lg, struct xio_request *rq)
 {
+	struct lg_aspect *a = xio_aspect(rq);
 	LIST_HEAD(shadows);
 	unsigned long flags;
 	int status;
 
+	a->done = 0;
 	spin_lock_irqsave(&lg->lock, flags);
 	status = write_status(lg, rq);
 	if (status) {
@@ -161,7 +216,7 @@ void lg_submit_write(struct logger *lg, struct xio_request *rq)
 		return;
 	}
 	spin_unlock_irqrestore(&lg->lock, flags);
-	record(lg, rq, &shadows);
+	record_all(lg, rq, &shadows);
 }
 
 /** lg_submit_flush - complete when everything accepted before is durable */
@@ -227,7 +282,7 @@ void lg_serve(struct logger *lg)
 		if (error)
 			xio_complete(rq, error);
 		else
-			record(lg, rq, &shadows);
+			record_all(lg, rq, &shadows);
 	}
 }
 

@@ -105,10 +105,83 @@ static void silent_log(void)
 	rig_free(r);
 }
 
+#define BLOCKS	2048u		/* shadows, far more than one record may replace */
+
+/* A shadow every 4096 bytes. */
+static void many_shadows(struct rig *r)
+{
+	u64 i;
+
+	for (i = 0; i < BLOCKS; i++)
+		CHECK_EQ(rig_do(r, XIO_WRITE, 0, i * 4096, 512), 0);
+	CHECK(r->lg->index.nr >= BLOCKS / 2);
+}
+
+static struct rig *rig_of_many(u64 log)
+{
+	struct rig *r = rig_new(BLOCKS * 4096ull, log);
+
+	rig_param(r, MARS_K_LOGGER_CREDITS, 256 << 20);
+	rig_on(r);
+	return r;
+}
+
+/* What replaces many shadows becomes several records, and one request all the same. */
+static void discard_in_pieces(void)
+{
+	struct rig *r = rig_of_many(64 << 20);
+	u64 seq;
+
+	many_shadows(r);
+	seq = r->lg->seq;
+	CHECK_EQ(rig_do(r, XIO_DISCARD, XIO_FUA, 0, r->size), 0);
+	CHECK(r->lg->seq - seq >= 2);
+	CHECK(r->lg->seq - seq <= BLOCKS / 512);
+	rig_check_all(r);
+	rig_check_crash(r);
+	/* where little is replaced it stays one */
+	seq = r->lg->seq;
+	CHECK_EQ(rig_do(r, XIO_WRITE_ZEROES, 0, 0, r->size), 0);
+	CHECK_EQ(r->lg->seq - seq, 1);
+	rig_check_all(r);
+	rig_off(r, true);
+	rig_check_order(r);
+	rig_free(r);
+}
+
+/* The rest of it waits for log space, in front of everybody else. */
+static void discard_waits_for_space(void)
+{
+	struct rig *r = rig_of_many(40 << 20);
+	struct rig_op *op, *later;
+	u64 i, seq;
+
+	many_shadows(r);
+	for (i = 0; lg_space(r->lg) >= 4 * MARS_LOG_BLOCK; i++)
+		CHECK_EQ(rig_do(r, XIO_WRITE, 0, i % BLOCKS * 4096, 512), 0);
+	seq = r->lg->seq;
+	op = rig_start(r, XIO_DISCARD, 0, 0, r->size);
+	r->overlap = true;
+	later = rig_start(r, XIO_WRITE, 0, r->size - 4096, 512);
+	rig_until(r, r->lg->nr_stalled == 2);
+	CHECK(r->lg->seq > seq);
+	CHECK(op->busy && later->busy);
+	rig_until(r, rig_rotate(r));
+	rig_until(r, !op->busy);
+	rig_idle(r);
+	rig_check_all(r);
+	rig_check_crash(r);
+	rig_off(r, true);
+	rig_check_order(r);
+	rig_free(r);
+}
+
 int main(void)
 {
 	RUN(rotation_goes_forward);
 	RUN(keeps_its_wires);
 	RUN(silent_log);
+	RUN(discard_in_pieces);
+	RUN(discard_waits_for_space);
 	return test_done();
 }
