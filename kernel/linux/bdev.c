@@ -95,7 +95,7 @@ static int bdev_inspect(struct bdev_brick *bb, enum mars_reason *reason)
 
 	if (mars_is_own_disk(bdev))
 		return mars_refuse(reason, MARS_R_LOOP);
-	/* zones are written in order only, and neither the log's owner nor we do that */
+	/* a zone is written in rising order only; writeback goes round and round */
 	if (bdev_is_zoned(bdev))
 		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	if (bdev_nr_bytes(bdev) < atomic64_read(&bb->low.want))

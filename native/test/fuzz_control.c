@@ -13,6 +13,7 @@
 #include "core/brick.h"
 #include "test.h"
 #include "testbricks.h"
+#include "verb_size.h"
 
 extern const struct mars_brick_type mem_brick_type;
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
@@ -75,20 +76,6 @@ union any {
 	struct mars_ctl_lamport lamport;
 };
 
-static const size_t sizes[] = {
-	[MARS_VERB_VERSION] = sizeof(struct mars_ctl_version),
-	[MARS_VERB_CREATE] = sizeof(struct mars_ctl_create),
-	[MARS_VERB_DESTROY] = sizeof(struct mars_ctl_name),
-	[MARS_VERB_CONNECT] = sizeof(struct mars_ctl_wire),
-	[MARS_VERB_DISCONNECT] = sizeof(struct mars_ctl_wire),
-	[MARS_VERB_SWITCH] = sizeof(struct mars_ctl_switch),
-	[MARS_VERB_SET] = sizeof(struct mars_ctl_set),
-	[MARS_VERB_STATUS] = sizeof(struct mars_ctl_status),
-	[MARS_VERB_LIST] = sizeof(struct mars_ctl_status),
-	[MARS_VERB_LAMPORT] = sizeof(struct mars_ctl_lamport),
-	[MARS_VERB_EVENT] = sizeof(struct mars_ctl_status),
-};
-
 static void fill(union any *ctl, struct input *in)
 {
 	switch (ctl->hdr.verb) {
@@ -145,9 +132,9 @@ static void call(union any *ctl, size_t size)
 
 static void step(struct input *in)
 {
-	u8 what = take(in), verb = what % ARRAY_SIZE(sizes);
+	u8 what = take(in), verb = what % ARRAY_SIZE(verb_size);
 	union any ctl;
-	size_t size = sizes[verb];
+	size_t size = verb_size[verb];
 
 	memset(&ctl, 0, sizeof(ctl));
 	if (what >= 240) {

@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "uapi/mars.h"
+#include "verb_size.h"
 
 #define NR(a)		(sizeof(a) / sizeof((a)[0]))
 #define THREADS		4
@@ -44,20 +45,6 @@ static unsigned long rounds;
 static unsigned long succeeded[MARS_VERB_EVENT + 1], calls;
 static unsigned long lit;	/* a logger or a disk was seen on: whole devices came to life */
 static bool failed;
-
-static const size_t verb_size[MARS_VERB_EVENT + 1] = {
-	[MARS_VERB_VERSION]	= sizeof(struct mars_ctl_version),
-	[MARS_VERB_CREATE]	= sizeof(struct mars_ctl_create),
-	[MARS_VERB_DESTROY]	= sizeof(struct mars_ctl_name),
-	[MARS_VERB_CONNECT]	= sizeof(struct mars_ctl_wire),
-	[MARS_VERB_DISCONNECT]	= sizeof(struct mars_ctl_wire),
-	[MARS_VERB_SWITCH]	= sizeof(struct mars_ctl_switch),
-	[MARS_VERB_SET]		= sizeof(struct mars_ctl_set),
-	[MARS_VERB_STATUS]	= sizeof(struct mars_ctl_status),
-	[MARS_VERB_LIST]	= sizeof(struct mars_ctl_status),
-	[MARS_VERB_LAMPORT]	= sizeof(struct mars_ctl_lamport),
-	[MARS_VERB_EVENT]	= sizeof(struct mars_ctl_status),
-};
 
 /* Bricks that fit together, so that whole devices come to life now and then. */
 static const struct plan {

@@ -90,6 +90,32 @@ vmTest('it says honestly what it can', async (t, lab) => {
   t.is(await vm.sh('awk \'$3 == "mars!x" || $3 == "mars/x" { print ($8 > 0) }\' /proc/diskstats'), '1\n');
 });
 
+vmTest('what it stands on can be rewired only as far as it stays true', async (t, lab) => {
+  const { vm } = await logged(lab);
+  const small = await vm.disk('small', { size: 16 * MIB });
+  const same = await vm.disk('same', { size: 64 * MIB });
+  await control(
+    vm,
+    `create bdev s\nset s file.path text ${small.path}\nswitch s on\n` +
+      `create bdev o\nset o file.path text ${same.path}\nswitch o on\ncreate check c\nconnect c 0 b\nswitch c on\n`,
+  );
+  await refused(t, vm, 'not-now', 'connect', 'i', '0', 's'); // no logger
+  await refused(t, vm, 'not-now', 'connect', 'g', '0', 's'); // another disk, and a smaller one
+  await refused(t, vm, 'not-now', 'connect', 'g', '0', 'o');
+  await refused(t, vm, 'not-now', 'disconnect', 'i', '0');
+  // what only looks on may come and go, above the logger and below
+  await control(vm, 'connect g 0 c\ncreate check d\nconnect d 0 g\nswitch d on\nconnect i 0 d\n');
+  await refused(t, vm, 'not-now', 'disconnect', 'd', '0');
+  await refused(t, vm, 'not-now', 'connect', 'c', '0', 'o');
+  await vm.sh('dd if=/dev/urandom of=/dev/mars/x bs=64k count=4 conv=fsync 2>/dev/null');
+  t.is(await state(vm, 'state'), 'ok');
+  t.true(Number(await state(vm, 'durable_position')) > 256 * 1024);
+  t.true(Number(await vm.sh('marsctl status d requests')) > 0);
+  await control(vm, 'connect i 0 g\nconnect g 0 b\nswitch i off\n');
+  // off it promises nothing
+  await control(vm, 'connect i 0 s\ndisconnect i 0\n');
+});
+
 vmTest('names fit a disk or are refused with words', async (t, lab) => {
   const { vm, data } = await direct(lab);
   const longest = 'abcdefghijklmnopqrstuvwxyz';

@@ -58,6 +58,8 @@ vmTest('bdev: what it is not meant for is refused with the reason', async (t, la
   t.regex(await refusal(vm, { type: 'bdev', path: '/dev/nothing' }), /no-path/);
   t.regex(await refusal(vm, { type: 'bdev', path, size: 64 * MIB }), /too-small/);
   t.regex(await refusal(vm, { type: 'bdev', path, flags: 'append' }), /bad-value/);
+  await vm.sh('modprobe null_blk nr_devices=1 gb=1 zoned=1 zone_size=64; test -b /dev/nullb0');
+  t.regex(await refusal(vm, { type: 'bdev', path: '/dev/nullb0' }), /bad-value/);
   await vm.sh(`mount ${path} /mnt/d`);
   t.regex(await refusal(vm, { type: 'bdev', path, flags: 'excl' }), /in-use/);
   await vm.sh('umount /mnt/d');
@@ -174,7 +176,9 @@ vmTest('a disk that hangs while it is switched on holds up no other', async (t, 
   const vm = await lab.vm('a', { smp: 2 });
   const disk = await vm.disk('d', { size: 16 * MIB });
   const other = await vm.disk('o', { size: 16 * MIB });
-  await vm.sh(`modprobe mars; truncate -s 1M /tmp/f; dmsetup create slow --table "0 32768 linear ${disk.path} 0"`);
+  await vm.sh(
+    `modprobe mars; truncate -s 1M /tmp/f; dmsetup create slow --table "0 32768 linear ${disk.path} 0"`,
+  );
   // dirty pages that a disk at a standstill does not take; who has it open keeps them
   await vm.sh(
     'setsid sh -c "exec 9<>/dev/dm-0; dd if=/dev/urandom bs=64k count=8 >&9 2>/dev/null; ' +
@@ -185,7 +189,7 @@ vmTest('a disk that hangs while it is switched on holds up no other', async (t, 
   await vm.sh(
     '(marsctl switch s on & echo $! >/tmp/pid; wait $!; echo $? >/tmp/code) </dev/null >/dev/null 2>&1 &',
   );
-  await vm.until('grep -q sync_blockdev /proc/$(cat /tmp/pid)/stack');
+  await vm.until('grep -q filemap_write_and_wait /proc/$(cat /tmp/pid)/stack');
   // another resource lives its whole life
   const dev = await showDisk(vm, 'x', { type: 'bdev', path: other.path, flags: 'excl' });
   await vm.sh(verify(dev, '--rw=write --bs=64k --size=1m --direct=1'));
