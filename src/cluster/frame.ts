@@ -25,8 +25,9 @@ export const FULL_LIMITS: FrameLimits = { head: 64 * 1024, body: 2 * 1024 * 1024
 export const HELLO_LIMITS: FrameLimits = { head: 16 * 1024, body: 0 };
 
 const EMPTY = Buffer.alloc(0);
-/** Bodies from this size on can be recycled, and so many are kept. */
-const RECYCLED = 64 * 1024;
+/** Bodies from this size on can be recycled; their memory has at least ROOM bytes, and so many are kept. */
+const RECYCLED = 4 * 1024;
+const ROOM = 64 * 1024;
 const KEPT = 4;
 
 /** The bytes before the body. Throws ClusterError `message-too-big`. */
@@ -126,8 +127,10 @@ export class FrameDecoder {
 
   /** A body that is no longer used: its memory serves for a later one. */
   recycle(body: Uint8Array): void {
-    if (body.length < RECYCLED || body.byteOffset !== 0 || this.#free.length >= KEPT) return;
-    this.#free.push(Buffer.from(body.buffer as ArrayBuffer));
+    const { buffer, byteOffset, byteLength } = body;
+    if (byteLength < RECYCLED || byteOffset !== 0 || buffer.byteLength < ROOM || this.#free.length >= KEPT)
+      return;
+    this.#free.push(Buffer.from(buffer as ArrayBuffer));
   }
 
   #expect(part: 'lengths' | 'head' | 'body', length: number): void {
@@ -141,7 +144,7 @@ export class FrameDecoder {
     if (length < RECYCLED) return Buffer.allocUnsafe(length);
     const old = this.#free.pop();
     if (old !== undefined && old.length >= length) return old.subarray(0, length);
-    return Buffer.allocUnsafeSlow(length);
+    return Buffer.allocUnsafeSlow(Math.max(ROOM, length)).subarray(0, length);
   }
 
   #deliver(body: Uint8Array, deliver: (frame: Frame) => void): void {

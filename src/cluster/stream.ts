@@ -3,8 +3,9 @@
  * A FrameStream over one socket.
  *
  * Back-pressure both ways: send() resolves while less than 2 MiB wait to be written,
- * reading stops while 4 MiB of frames wait to be taken. Large bodies go to the socket
- * as they are, never copied together.
+ * reading stops while 4 MiB of frames wait to be taken. What waits is copied into one
+ * buffer of the stream and goes to the socket in pieces of that size: encryption works on
+ * memory that is hot, and a body is free for other use as soon as it is copied.
  *
  * The stream ends normally when the other side said so (end frame) or we closed
  * it ourselves; everything else is `stream-broken`. Hostile bytes close it at once.
@@ -16,13 +17,22 @@ import type { Frame, FrameStream, JsonObject } from './types.js';
 
 const SEND_AHEAD = 2 * 1024 * 1024;
 const READ_AHEAD = 4 * 1024 * 1024;
-const SMALL = 16 * 1024;
+/** bytes given to the socket at once: several TLS records, few enough to stay in the cache */
+const PIECE = 128 * 1024;
+/** streams that never have more to say make do with this */
+const SMALL_PIECE = 4 * 1024;
 /** after close(), how long the other side may take to close too, ms */
 const LINGER = 5000;
 
 interface Waiting {
   resolve(frame: Frame | undefined): void;
   reject(error: Error): void;
+}
+
+/** Bytes that wait to be written, and who wants to know that they do no longer. */
+interface Part {
+  readonly bytes: Uint8Array;
+  readonly taken: (() => void) | undefined;
 }
 
 /** See {@link FrameStream}. One reader at a time. */
@@ -35,9 +45,12 @@ export class SocketStream implements FrameStream {
   readonly #decoder: FrameDecoder;
   readonly #frames: Frame[] = [];
   #readyBytes = 0;
-  /** pieces to be written; #unsent counts their bytes and those being written */
-  readonly #out: Uint8Array[] = [];
+  /** to be written; #unsent counts their bytes and those being written */
+  readonly #out: Part[] = [];
+  /** how much of the first part is written or being written */
+  #begun = 0;
   #unsent = 0;
+  #piece = Buffer.alloc(0);
   #writing = false;
   #senders: (() => void)[] = [];
   #reader: Waiting | undefined;
@@ -71,13 +84,13 @@ export class SocketStream implements FrameStream {
     this.#decoder.limits = limits;
   }
 
-  async send(head: JsonObject, body?: Uint8Array): Promise<void> {
+  async send(head: JsonObject, body?: Uint8Array, taken?: () => void): Promise<void> {
     this.#check();
     if (this.#closing || this.#socket.destroyed)
       throw new ClusterError('stream-broken', 'the stream is closed');
     const bytes = encodeHead(head, body?.length ?? 0);
-    this.#enqueue(bytes);
-    if (body !== undefined && body.length > 0) this.#enqueue(body);
+    this.#enqueue(bytes, undefined);
+    if (body !== undefined) this.#enqueue(body, taken);
     this.#pump();
     if (this.#unsent < SEND_AHEAD) return;
     await new Promise<void>((resolve) => this.#senders.push(resolve));
@@ -157,36 +170,46 @@ export class SocketStream implements FrameStream {
     if (this.#readyBytes >= READ_AHEAD) this.#socket.pause();
   }
 
-  #enqueue(bytes: Uint8Array): void {
+  #enqueue(bytes: Uint8Array, taken: (() => void) | undefined): void {
     this.#unsent += bytes.length;
-    this.#out.push(bytes);
+    this.#out.push({ bytes, taken });
   }
 
-  /**
-   * One write at a time: what waits in a TLS socket is joined into one buffer there,
-   * large bodies too. Small pieces are joined here.
-   */
+  /** One write at a time: what waits in a TLS socket is joined there, into memory that is always new. */
   #pump(): void {
     if (this.#writing || this.#socket.destroyed) return;
-    const first = this.#out.shift();
-    if (first === undefined) {
+    const piece = this.#fill();
+    if (piece.length === 0) {
       if (this.#closing && !this.#socket.writableEnded) this.#socket.end(encodeEnd());
       return;
     }
-    const pieces = [first];
-    let length = first.length;
-    for (let next = this.#out[0]; next !== undefined && length + next.length <= SMALL; next = this.#out[0]) {
-      this.#out.shift();
-      pieces.push(next);
-      length += next.length;
-    }
     this.#writing = true;
-    this.#socket.write(pieces.length === 1 ? first : Buffer.concat(pieces, length), () => {
+    this.#socket.write(piece, () => {
       this.#writing = false;
-      this.#unsent -= length;
+      this.#unsent -= piece.length;
       if (this.#unsent < SEND_AHEAD) this.#wakeSenders();
       this.#pump();
     });
+  }
+
+  /** The next bytes to write, as many as fit; empty when there are none. */
+  #fill(): Buffer {
+    const waiting = this.#unsent;
+    if (this.#piece.length < Math.min(waiting, PIECE))
+      this.#piece = Buffer.allocUnsafeSlow(waiting > SMALL_PIECE ? PIECE : SMALL_PIECE);
+    let filled = 0;
+    for (let part = this.#out[0]; part !== undefined; part = this.#out[0]) {
+      const room = this.#piece.length - filled;
+      const bytes = part.bytes.subarray(this.#begun, this.#begun + room);
+      this.#piece.set(bytes, filled);
+      filled += bytes.length;
+      this.#begun += bytes.length;
+      if (this.#begun < part.bytes.length) break;
+      this.#out.shift();
+      this.#begun = 0;
+      part.taken?.();
+    }
+    return this.#piece.subarray(0, filled);
   }
 
   #wakeSenders(): void {

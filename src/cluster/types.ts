@@ -22,8 +22,11 @@ export interface FrameStream extends AsyncIterable<Frame> {
   readonly peer: string;
   /** protocol version both sides agreed on */
   readonly protocol: number;
-  /** Queue one frame; resolves when it is right to send more (back-pressure). */
-  send(head: JsonObject, body?: Uint8Array): Promise<void>;
+  /**
+   * Queue one frame; resolves when it is right to send more (back-pressure). `taken` is called once
+   * the memory of the body may be used for something else; never if the stream ends before.
+   */
+  send(head: JsonObject, body?: Uint8Array, taken?: () => void): Promise<void>;
   /** Give back the body of a received frame that nobody uses any more: saves memory and time. Optional. */
   recycle(body: Uint8Array): void;
   /** Send what is queued, then close. */

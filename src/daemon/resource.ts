@@ -48,8 +48,9 @@ const RETRY_MS = 250;
 const RETRY_MAX_MS = 5000;
 /** How long an orderly stop waits for a rotation, ms. */
 const STOP_MS = 5000;
-/** Progress is looked at this much later, together with what follows it, ms. */
+/** Progress is looked at this much later, together with what follows it, ms; and while it goes on, this often. */
 const GATHER_MS = 10;
+const ONGOING_MS = 100;
 
 export class Resource {
   readonly name: string;
@@ -82,7 +83,8 @@ export class Resource {
   #rotateWanted = false;
   #rotation: Promise<void> | undefined;
   #why = 'ok';
-  #gathering = false;
+  /** progress waits to be looked at, or has been a moment ago */
+  #gathering: 'no' | 'wanted' | 'rests' = 'no';
   /** a log to be applied as far as it reaches, and the tree this was decided from */
   #following: { readonly log: LogRef; readonly snap: Snapshot } | undefined;
   readonly #retention: Retention;
@@ -133,11 +135,17 @@ export class Resource {
 
   /** Progress comes many times a second; a look each would cost more than the IO it tells of. */
   #triggerLater(): void {
-    if (this.#gathering) return;
-    this.#gathering = true;
-    this.#ctx.timers.set(GATHER_MS, () => {
-      this.#gathering = false;
+    if (this.#gathering === 'no') this.#gather(GATHER_MS);
+    this.#gathering = 'wanted';
+  }
+
+  #gather(ms: number): void {
+    this.#ctx.timers.set(ms, () => {
+      const wanted = this.#gathering === 'wanted';
+      this.#gathering = wanted ? 'rests' : 'no';
+      if (!wanted) return;
       this.trigger();
+      this.#gather(ONGOING_MS);
     });
   }
 

@@ -13,6 +13,7 @@ import { EngineError } from './errors.js';
 import { EventFan } from './events.js';
 import { PARAMS, REASON_TEXTS, REASON_WORDS, reasonWord, type Verb } from './keys.js';
 import { flock } from './linktime.js';
+import { Pace } from './pace.js';
 import {
   ABI_VERSION,
   checkLayout,
@@ -116,11 +117,11 @@ abstract class ControlledEngine implements Engine {
     return this.#fan.subscribe(signal);
   }
 
-  /** Take everything that changed and give it to all consumers. */
-  protected drain(): void {
-    for (;;) {
+  /** Take everything that changed and give it to all consumers; false when nothing has. */
+  protected drain(): boolean {
+    for (let any = false; ; any = true) {
       const event = decodeEvent(this.#call('event', encodeStatus('event', ''), ''));
-      if (!event) return;
+      if (!event) return any;
       this.#fan.publish(event);
     }
   }
@@ -164,9 +165,6 @@ export function mismatch(what: string, theirs: number, ours: number): EngineErro
   });
 }
 
-/** Shortest time between two looks at the events of a busy engine, ms. */
-const PAUSE_MS = 2;
-
 /** How the embedded engine is started. */
 export interface EmbeddedOptions {
   /** executor threads, 0..256; 0 = the engine's default. Counts only for who starts it first. */
@@ -183,9 +181,7 @@ export interface EmbeddedOptions {
 export class EmbeddedEngine extends ControlledEngine {
   readonly kind = 'embedded';
   readonly #binding: EngineBinding;
-  #watching = false;
-  #pausing = false;
-  #woken = false;
+  #pace: Pace | undefined;
 
   /** Throws EngineError ENGINE_NOT_BUILT or ENGINE_MISMATCH when the addon is missing or stale. */
   constructor(options: EmbeddedOptions = {}) {
@@ -202,7 +198,8 @@ export class EmbeddedEngine extends ControlledEngine {
    */
   shutdown(): void {
     this.#binding.exit();
-    this.#watching = false;
+    this.#pace?.stop();
+    this.#pace = undefined;
     this.finish();
   }
 
@@ -211,24 +208,15 @@ export class EmbeddedEngine extends ControlledEngine {
   }
 
   protected watch(): void {
-    if (this.#watching) return;
-    this.#binding.listen(() => this.#wake());
-    this.#watching = true;
+    if (this.#pace) return;
+    const pace = new Pace(
+      () => this.drain(),
+      () => undefined,
+    );
+    this.#binding.listen(() => pace.wake());
+    this.#pace = pace;
     // What happened before anybody listened woke nobody.
-    setImmediate(() => this.#wake());
-  }
-
-  /** Drain at once, then pause: bricks collect their news meanwhile, so a busy engine costs little here. */
-  #wake(): void {
-    this.#woken = true;
-    if (this.#pausing || !this.#watching) return;
-    this.#woken = false;
-    this.#pausing = true;
-    setTimeout(() => {
-      this.#pausing = false;
-      if (this.#woken) this.#wake();
-    }, PAUSE_MS).unref();
-    this.drain();
+    setImmediate(() => pace.wake());
   }
 }
 
@@ -244,8 +232,9 @@ export const CONTROL_DEVICE = '/dev/mars-control';
 export class KernelEngine extends ControlledEngine {
   readonly kind = 'kernel';
   readonly #fd: number;
+  #pace: Pace | undefined;
+  /** ends the wait for news, if there is one */
   #stop: (() => void) | undefined;
-  #pause: NodeJS.Timeout | undefined;
 
   /**
    * Throws the error of open(2), e.g. ENOENT when the module is not loaded, and EngineError
@@ -269,7 +258,7 @@ export class KernelEngine extends ControlledEngine {
 
   /** Give the device back; bricks go on. */
   close(): void {
-    clearTimeout(this.#pause);
+    this.#pace?.stop();
     this.#stop?.();
     this.finish();
     closeSync(this.#fd);
@@ -280,18 +269,20 @@ export class KernelEngine extends ControlledEngine {
   }
 
   protected watch(): void {
-    if (this.#stop || this.#pause) return;
-    this.#stop = sysBinding().pollFd(this.#fd, () => this.#wake());
+    if (this.#pace) return;
+    this.#pace = new Pace(
+      () => this.drain(),
+      () => this.#await(),
+    );
+    this.#await();
   }
 
-  /** Drain at once, then look away for a while: news pile up in the kernel and come together. */
-  #wake(): void {
-    this.#stop?.();
-    this.#stop = undefined;
-    this.#pause = setTimeout(() => {
-      this.#pause = undefined;
-      this.watch();
-    }, PAUSE_MS).unref();
-    this.drain();
+  /** While the pace rests the descriptor is not polled: it stays ready, and would wake us in vain. */
+  #await(): void {
+    this.#stop = sysBinding().pollFd(this.#fd, () => {
+      this.#stop?.();
+      this.#stop = undefined;
+      this.#pace?.wake();
+    });
   }
 }

@@ -9,6 +9,29 @@
  */
 import { promises as fs } from 'node:fs';
 import { alignedBuffer, DirectFile } from '../engine/files.js';
+import { RANGE } from './messages.js';
+
+/** Buffers that are used again; fresh memory costs more than the IO. Larger ones than a range are not kept. */
+class Memory {
+  readonly #make: (size: number) => Buffer;
+  readonly #free: Buffer[] = [];
+
+  constructor(make: (size: number) => Buffer) {
+    this.#make = make;
+  }
+
+  take(len: number): Buffer {
+    if (len > RANGE) return this.#make(len);
+    return (this.#free.pop() ?? this.#make(RANGE)).subarray(0, len);
+  }
+
+  give(bytes: Buffer): void {
+    if (bytes.buffer.byteLength < RANGE || bytes.length > RANGE || this.#free.length >= KEPT) return;
+    this.#free.push(Buffer.from(bytes.buffer, bytes.byteOffset, RANGE));
+  }
+}
+
+const KEPT = 4;
 
 /** Which disk, and how. */
 export interface DiskPlace {
@@ -20,6 +43,8 @@ export interface DiskPlace {
 export interface Disk {
   /** Exactly `len` bytes; beyond the end of a file they are zeros. */
   read(at: bigint, len: number): Promise<Buffer>;
+  /** What was read is used no more: its memory serves for what is read next. */
+  release(bytes: Buffer): void;
   write(bytes: Uint8Array, at: number): Promise<void>;
   /** what was written before is durable when it resolves */
   datasync(): Promise<void>;
@@ -36,13 +61,14 @@ export async function openDisk(place: DiskPlace, write: boolean): Promise<Disk> 
 
 class CachedDisk implements Disk {
   readonly #file: fs.FileHandle;
+  readonly #memory = new Memory((size) => Buffer.allocUnsafeSlow(size));
 
   constructor(file: fs.FileHandle) {
     this.#file = file;
   }
 
   async read(at: bigint, len: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafe(len);
+    const buffer = this.#memory.take(len);
     let got = 0;
     while (got < len) {
       const { bytesRead } = await this.#file.read(buffer, got, len - got, Number(at) + got);
@@ -50,6 +76,10 @@ class CachedDisk implements Disk {
       got += bytesRead;
     }
     return buffer.fill(0, got);
+  }
+
+  release(bytes: Buffer): void {
+    this.#memory.give(bytes);
   }
 
   async write(bytes: Uint8Array, at: number): Promise<void> {
@@ -69,20 +99,26 @@ class CachedDisk implements Disk {
 
 class BareDisk implements Disk {
   readonly #file: DirectFile;
+  readonly #memory = new Memory(alignedBuffer);
 
   constructor(file: DirectFile) {
     this.#file = file;
   }
 
   async read(at: bigint, len: number): Promise<Buffer> {
-    const buffer = alignedBuffer(len);
+    const buffer = this.#memory.take(len);
     return buffer.fill(0, await this.#file.read(buffer, at));
   }
 
+  release(bytes: Buffer): void {
+    this.#memory.give(bytes);
+  }
+
   async write(bytes: Uint8Array, at: number): Promise<void> {
-    const buffer = alignedBuffer(bytes.length);
+    const buffer = this.#memory.take(bytes.length);
     buffer.set(bytes);
     await this.#file.write(buffer, BigInt(at));
+    this.#memory.give(buffer);
   }
 
   datasync(): Promise<void> {

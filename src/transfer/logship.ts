@@ -14,7 +14,9 @@ import { prevOf } from '../strategy/resource.js';
 import { sameLog, type LogRef } from '../strategy/history.js';
 
 /** Largest piece read and sent at once, bytes. */
-const CHUNK = 1 << 20;
+const CHUNK = 256 << 10;
+/** Pieces read and not yet sent at most. */
+const WINDOW = 4;
 
 /** Push log `ref` from byte `from` on until it is closed or the stream ends. */
 export async function shipLog(
@@ -34,6 +36,7 @@ export async function shipLog(
   );
   const stop = AbortSignal.any([signal, gone.signal]);
   const file = await fs.open(store.path(ref), 'r');
+  const pieces = new Pieces(file, stop);
   try {
     let at = from;
     while (!stop.aborted) {
@@ -43,7 +46,7 @@ export async function shipLog(
         await refuse(stream, 'no-such-log');
         return;
       }
-      at = await sendUpTo(stream, file, at, log.end, stop);
+      at = await sendUpTo(stream, pieces, at, log.end, stop);
       if (isClosed(store, ref, at)) {
         await stream.send({ t: 'closed', end: at.toString() });
         stream.close();
@@ -59,32 +62,76 @@ export async function shipLog(
 /** Send what is there, reading the next piece while one is on its way. Returns how far it came. */
 async function sendUpTo(
   stream: FrameStream,
-  file: fs.FileHandle,
+  pieces: Pieces,
   from: bigint,
   end: bigint,
   stop: AbortSignal,
 ): Promise<bigint> {
   let at = from;
-  let ahead = readChunk(file, at, end);
+  let ahead = pieces.read(at, end);
   while (at < end && isLive(stop)) {
     const bytes = await ahead;
+    if (bytes.length === 0) break;
     const next = at + BigInt(bytes.length);
-    ahead = readChunk(file, next, end);
+    ahead = pieces.read(next, end);
     ahead.catch(() => undefined); // reported when it is waited for; nobody does if sending fails
-    await stream.send({ t: 'data', at: at.toString() }, bytes);
+    await stream.send({ t: 'data', at: at.toString() }, bytes, () => pieces.release(bytes));
     at = next;
   }
   await ahead;
   return at;
 }
 
-async function readChunk(file: fs.FileHandle, at: bigint, end: bigint): Promise<Buffer> {
-  if (at >= end) return Buffer.alloc(0);
-  const len = end - at < BigInt(CHUNK) ? Number(end - at) : CHUNK;
-  const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(len), 0, len, Number(at));
-  if (bytesRead === 0) throw new Error('log file is shorter than its verified end');
-  return buffer.subarray(0, bytesRead);
+/**
+ * Reads pieces of a file into memory that is used again: fresh memory costs more than the
+ * reading. There is a fixed number of buffers; while all of them wait to be sent, what
+ * comes gathers in the log.
+ */
+class Pieces {
+  readonly #file: fs.FileHandle;
+  readonly #stop: AbortSignal;
+  readonly #free: Buffer[] = [];
+  #made = 0;
+  #wake: () => void = () => undefined;
+
+  constructor(file: fs.FileHandle, stop: AbortSignal) {
+    this.#file = file;
+    this.#stop = stop;
+    // A stream that has ended gives nothing back.
+    stop.addEventListener('abort', () => this.#wake());
+  }
+
+  /** Bytes from `at` on, at most up to `end`; none when that is reached, or when everything ends. */
+  async read(at: bigint, end: bigint): Promise<Buffer> {
+    const buffer = at < end ? await this.#take() : undefined;
+    if (!buffer) return EMPTY;
+    const len = end - at < BigInt(CHUNK) ? Number(end - at) : CHUNK;
+    const { bytesRead } = await this.#file.read(buffer, 0, len, Number(at));
+    if (bytesRead === 0) throw new Error('log file is shorter than its verified end');
+    return buffer.subarray(0, bytesRead);
+  }
+
+  async #take(): Promise<Buffer | undefined> {
+    while (isLive(this.#stop)) {
+      const free = this.#free.pop();
+      if (free) return free;
+      if (this.#made < WINDOW) {
+        this.#made++;
+        return Buffer.allocUnsafeSlow(CHUNK);
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    return undefined;
+  }
+
+  /** Nobody looks at these bytes any more. */
+  release(bytes: Buffer): void {
+    this.#free.push(Buffer.from(bytes.buffer));
+    this.#wake();
+  }
 }
+
+const EMPTY = Buffer.alloc(0);
 
 /** A function, since the compiler takes a signal it has seen once for constant. */
 const isLive = (signal: AbortSignal): boolean => !signal.aborted;

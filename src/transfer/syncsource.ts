@@ -49,7 +49,7 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
       const before = answering;
       answering = Promise.all([mine, before]).then(([bytes]) => {
         source.check();
-        return answer(stream, question.at, bytes, frame.body);
+        return answer(stream, question.at, bytes, frame.body, () => disk.release(bytes));
       });
       answering.catch(() => undefined); // reported when it is waited for
       await before;
@@ -65,7 +65,13 @@ export async function serveSync(stream: FrameStream, source: SyncSource): Promis
   }
 }
 
-async function answer(stream: FrameStream, at: bigint, mine: Buffer, theirs: Uint8Array): Promise<void> {
+async function answer(
+  stream: FrameStream,
+  at: bigint,
+  mine: Buffer,
+  theirs: Uint8Array,
+  sent: () => void,
+): Promise<void> {
   let differ = 0;
   let zero = 0;
   const parts: Buffer[] = [];
@@ -87,7 +93,7 @@ async function answer(stream: FrameStream, at: bigint, mine: Buffer, theirs: Uin
   }
   if (run) parts.push(mine.subarray(run.from, run.to));
   const body = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
-  await stream.send({ t: 'range', at: at.toString(), len: mine.length, differ, zero }, body);
+  await stream.send({ t: 'range', at: at.toString(), len: mine.length, differ, zero }, body, sent);
 }
 
 /** Compares without hashing when the other side's leaf is all zeros. */

@@ -68,7 +68,10 @@ async function compareAll(
     const len = target.size - asked < BigInt(RANGE) ? Number(target.size - asked) : RANGE;
     const at = asked;
     asked += BigInt(len);
-    await stream.send({ t: 'range', at: at.toString(), len }, rangeDigests(await disk.read(at, len)));
+    const mine = await disk.read(at, len);
+    const digests = rangeDigests(mine);
+    disk.release(mine);
+    await stream.send({ t: 'range', at: at.toString(), len }, digests);
   };
   for (let i = 0; i < WINDOW && asked < target.size; i++) await ask();
   while (done < target.size) {

@@ -39,6 +39,25 @@ test('frames come out as they went in, however the bytes are cut', (t) => {
   }
 });
 
+test('memory that is given back serves for the next body that fits, small ones included', (t) => {
+  const decoder = new FrameDecoder(FULL_LIMITS);
+  const through = (length: number): Uint8Array => {
+    const got: Frame[] = [];
+    decoder.push(Buffer.concat([encodeHead({}, length), Buffer.alloc(length, 5)]), (f) => got.push(f));
+    t.true(Buffer.from(got[0]?.body ?? []).equals(Buffer.alloc(length, 5)));
+    return got[0]?.body ?? new Uint8Array(0);
+  };
+  const first = through(5000);
+  const second = through(5000);
+  t.not(second.buffer, first.buffer, 'not before it is given back');
+  decoder.recycle(first);
+  t.is(through(40_000).buffer, first.buffer);
+  decoder.recycle(second);
+  t.not(through(200_000).buffer, second.buffer, 'what is too small is let go');
+  decoder.recycle(through(100));
+  t.is(through(5000).byteOffset, 0, 'shared memory of small bodies never comes back');
+});
+
 test('lengths are checked before anything is kept', (t) => {
   const head = (total: number, length: number): Buffer => {
     const b = Buffer.alloc(8);

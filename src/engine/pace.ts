@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/**
+ * How often a busy engine is looked at.
+ *
+ * The first news after a quiet time are taken at once. After each look follows a rest, in
+ * which news pile up in the engine: so many small steps become one piece on the wire, one
+ * write and one flush at the other end. A rest is as long as keeps this process from
+ * spending more than a part of a processor on steps, within fixed bounds: short where a
+ * round is cheap, longer where it is dear. When a look finds nothing, the engine has to
+ * say when there is something again.
+ */
+
+/** Shortest and longest rest, ms. */
+export const REST_MIN_MS = 2;
+export const REST_MAX_MS = 10;
+/** A rest is so many times as long as the round before kept us busy. */
+export const REST_SHARE = 3;
+
+/** Time enters as a parameter. */
+export interface PaceClock {
+  /** how long the event loop of this thread has been busy, ever, ms */
+  busy(): number;
+  /** Call once, `ms` from now; does not keep the process alive. */
+  set(ms: number, run: () => void): { cancel(): void };
+}
+
+export const systemPace: PaceClock = {
+  busy: () => performance.eventLoopUtilization().active,
+  set(ms, run) {
+    const handle = setTimeout(run, ms);
+    handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+};
+
+export class Pace {
+  readonly #look: () => boolean;
+  readonly #idle: () => void;
+  readonly #clock: PaceClock;
+  #rest = REST_MIN_MS;
+  #timer: { cancel(): void } | undefined;
+  #stopped = false;
+
+  /**
+   * @param look takes all news; were there any?
+   * @param idle there were none: whoever has some must call {@link wake}
+   */
+  constructor(look: () => boolean, idle: () => void, clock: PaceClock = systemPace) {
+    this.#look = look;
+    this.#idle = idle;
+    this.#clock = clock;
+  }
+
+  /** There may be news: look now, or when the present rest is over. */
+  wake(): void {
+    if (!this.#stopped && !this.#timer) this.#round();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  #round(): void {
+    const before = this.#clock.busy();
+    if (!this.#look()) {
+      this.#idle();
+      return;
+    }
+    this.#timer = this.#clock.set(this.#rest, () => {
+      this.#timer = undefined;
+      const cost = this.#clock.busy() - before;
+      this.#rest = Math.min(REST_MAX_MS, Math.max(REST_MIN_MS, REST_SHARE * cost));
+      this.#round();
+    });
+  }
+}
