@@ -141,9 +141,8 @@ export class Resource {
 
   #gather(ms: number): void {
     this.#ctx.timers.set(ms, () => {
-      const wanted = this.#gathering === 'wanted';
-      this.#gathering = wanted ? 'rests' : 'no';
-      if (!wanted) return;
+      this.#gathering = this.#gathering === 'wanted' ? 'rests' : 'no';
+      if (this.#gathering === 'no') return;
       this.trigger();
       this.#gather(ONGOING_MS);
     });

@@ -14,9 +14,9 @@ import { prevOf } from '../strategy/resource.js';
 import { sameLog, type LogRef } from '../strategy/history.js';
 
 /** Largest piece read and sent at once, bytes. */
-const CHUNK = 256 << 10;
+const CHUNK = 1 << 20;
 /** Pieces read and not yet sent at most. */
-const WINDOW = 4;
+const WINDOW = 3;
 
 /** Push log `ref` from byte `from` on until it is closed or the stream ends. */
 export async function shipLog(

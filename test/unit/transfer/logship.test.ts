@@ -30,6 +30,8 @@ class Line implements FrameStream {
   readonly protocol = 1;
   readonly closed: Promise<void>;
   readonly sent: { head: JsonObject; body: Uint8Array; taken: () => void }[] = [];
+  /** what bodies lay in */
+  readonly memory = new Set<ArrayBufferLike>();
   wasClosed = false;
   end: () => void = () => undefined;
   #arrived: () => void = () => undefined;
@@ -40,6 +42,7 @@ class Line implements FrameStream {
 
   send(head: JsonObject, body: Uint8Array = new Uint8Array(0), taken = (): void => undefined): Promise<void> {
     this.sent.push({ head, body, taken });
+    if (head['t'] === 'data') this.memory.add(body.buffer);
     this.#arrived();
     return Promise.resolve();
   }
@@ -66,7 +69,7 @@ class Line implements FrameStream {
   destroy(): void {
     this.end();
   }
-  // eslint-disable-next-line @typescript-eslint/require-await, require-yield
+  // eslint-disable-next-line @typescript-eslint/require-await
   async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void> {
     return;
   }
@@ -94,7 +97,7 @@ async function upTo(line: Line, end: number): Promise<Buffer[]> {
 }
 
 test('what is durable leaves at once, nothing behind it, and a successor ends the log', async (t) => {
-  const { store, content, line, durable } = await setUp(t, 3 << 20);
+  const { store, content, line, durable } = await setUp(t, 6 << 20);
   durable(4096);
   const shipping = shipLog(line, store, LOG, 0n, new AbortController().signal);
   t.deepEqual((await line.next()).body, content.subarray(0, 4096));
@@ -112,16 +115,16 @@ test('what is durable leaves at once, nothing behind it, and a successor ends th
 });
 
 test('while memory waits to be sent, steps gather; then they leave together', async (t) => {
-  const { store, content, line, durable } = await setUp(t, 3 << 20);
+  const { store, content, line, durable } = await setUp(t, 6 << 20);
   durable(1);
   const stop = new AbortController();
   const shipping = shipLog(line, store, LOG, 1n, stop.signal);
   const held = [];
-  for (let step = 1; step <= 4; step++) {
+  for (let step = 1; step <= 3; step++) {
     durable(step * 4096);
     held.push(await line.next(false));
   }
-  const at = 4 * 4096;
+  const at = 3 * 4096;
   durable(32 * 4096);
   t.is(line.sent.length, 0, 'only so many pieces are read ahead');
   for (const frame of held) frame.taken();
@@ -134,24 +137,18 @@ test('while memory waits to be sent, steps gather; then they leave together', as
 });
 
 test('a long log comes in order, through a few buffers', async (t) => {
-  const { store, content, line, durable } = await setUp(t, 3 << 20);
+  const { store, content, line, durable } = await setUp(t, 6 << 20);
   durable(content.length);
   const stop = new AbortController();
-  const memory = new Set<ArrayBufferLike>();
-  const { send } = line;
-  line.send = (head, body, taken) => {
-    if (body) memory.add(body.buffer);
-    return send.call(line, head, body, taken);
-  };
   const shipping = shipLog(line, store, LOG, 0n, stop.signal);
   t.true(Buffer.concat(await upTo(line, content.length)).equals(content));
-  t.true(memory.size <= 4, `${memory.size} buffers`);
+  t.true(line.memory.size <= 3, `${line.memory.size} buffers`);
   stop.abort();
   await shipping;
 });
 
 test('a stream that ends with everything unsent leaves nothing waiting', async (t) => {
-  const { store, content, line, durable } = await setUp(t, 3 << 20);
+  const { store, content, line, durable } = await setUp(t, 6 << 20);
   durable(content.length);
   const shipping = shipLog(line, store, LOG, 0n, new AbortController().signal);
   await line.next(false);
