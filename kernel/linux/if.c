@@ -92,14 +92,15 @@ static void if_empty(struct mars_gate *gate)
 static void if_work(struct work_struct *work)
 {
 	struct if_brick *ifb = container_of(work, struct if_brick, work);
-	bool closing;
+	enum if_todo todo;
 
 	spin_lock(&ifb->lock);
-	closing = ifb->closing;
+	todo = ifb->todo;
+	ifb->todo = IF_NOTHING;		/* a run that came too late finds this */
 	spin_unlock(&ifb->lock);
-	if (closing)
+	if (todo == IF_LOWER)
 		if_lower(ifb);
-	else
+	else if (todo == IF_RAISE)
 		if_raise(ifb);
 }
 
@@ -119,13 +120,14 @@ static int if_power_on(struct if_brick *ifb, enum mars_reason *reason)
 		return err;
 	}
 	mars_module_hold();
-	spin_lock(&ifb->lock);
-	ifb->closing = false;
-	spin_unlock(&ifb->lock);
 	WRITE_ONCE(ifb->error, 0);
 	reinit_completion(&ifb->empty);
 	mars_gate_open(&ifb->gate);
 	mars_brick_leds(&ifb->brick, false, false);
+	spin_lock(&ifb->lock);
+	ifb->closing = false;
+	ifb->todo = IF_RAISE;
+	spin_unlock(&ifb->lock);
 	queue_work(system_unbound_wq, &ifb->work);
 	return 0;
 }
@@ -136,11 +138,15 @@ static int if_power_off(struct if_brick *ifb, enum mars_reason *reason)
 
 	spin_lock(&ifb->lock);
 	open = ifb->opens;
-	ifb->closing = !open;
+	if (!open) {
+		/* first: a run under way that finds the task lights the last lamp */
+		mars_brick_leds(&ifb->brick, false, false);
+		ifb->closing = true;
+		ifb->todo = IF_LOWER;	/* of a disk that was not raised, too */
+	}
 	spin_unlock(&ifb->lock);
 	if (open)
 		return mars_refuse(reason, MARS_R_OPEN);
-	mars_brick_leds(&ifb->brick, false, false);
 	queue_work(system_unbound_wq, &ifb->work);
 	return 0;
 }

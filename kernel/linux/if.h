@@ -37,6 +37,8 @@
 
 #define IF_NAME_MAX	(DISK_NAME_LEN - sizeof(MARS_DISK_PREFIX))	/* 26 characters */
 
+enum if_todo { IF_NOTHING, IF_RAISE, IF_LOWER };
+
 struct if_brick {
 	struct mars_brick brick;
 
@@ -46,7 +48,7 @@ struct if_brick {
 
 	struct gendisk *disk;		/* set by power on, cleared last by the work item */
 	struct list_head names;		/* if_names_lock: in if_names while there is a disk */
-	struct work_struct work;	/* brings the disk up or down, as closing says */
+	struct work_struct work;	/* brings the disk up or down, as todo says */
 	bool added;			/* work item only */
 	bool linked;			/* work item only: the disk stands as holder of lower */
 	/* the way down, constant while there is a disk: if_disk_fits() */
@@ -63,6 +65,7 @@ struct if_brick {
 	spinlock_t lock;		/* process context only */
 	unsigned int opens;		/* lock */
 	bool closing;			/* lock: no more opens */
+	enum if_todo todo;		/* lock: the task of the work item, taken by it */
 
 	atomic64_t nr[XIO_NR_OPS];
 	atomic64_t bytes_read, bytes_written;
