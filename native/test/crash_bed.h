@@ -43,8 +43,8 @@
 #include "source.h"
 #include "test.h"
 
-#define CRASH_LOGS	6
 #define CRASH_OPS	16
+#define CRASH_LOGS	(2 * (CRASH_OPS + 1))	/* two lives that do nothing but rotate */
 #define CRASH_MARKS	32
 #define CRASH_CASES	24
 #define CRASH_LETTERS	"aobufdzrc"
