@@ -69,6 +69,15 @@ export function kernelNames(): string[] {
   return existsSync(dir) ? readdirSync(dir).filter((name) => /^\d+\.\d+$/.test(name)) : ['6.1', '6.12'];
 }
 
+/** Can a guest with this kernel load the module? Debug kernels have most things built in. */
+export function hasModule(kernelName: string, module: string): boolean {
+  const dir = path.join(VM_DIR, 'kernels', kernelName, 'modules');
+  if (!existsSync(dir)) return false;
+  return readdirSync(dir, { encoding: 'utf8', recursive: true }).some((file) =>
+    path.basename(file).startsWith(`${module}.ko`),
+  );
+}
+
 /** How much longer everything may take than on a stock kernel: debug kernels are slow. */
 export function patience(): number {
   return Number(process.env['MARS_VM_PATIENCE'] ?? 1);

@@ -58,8 +58,6 @@ vmTest('bdev: what it is not meant for is refused with the reason', async (t, la
   t.regex(await refusal(vm, { type: 'bdev', path: '/dev/nothing' }), /no-path/);
   t.regex(await refusal(vm, { type: 'bdev', path, size: 64 * MIB }), /too-small/);
   t.regex(await refusal(vm, { type: 'bdev', path, flags: 'append' }), /bad-value/);
-  await vm.sh('modprobe null_blk nr_devices=1 gb=1 zoned=1 zone_size=64; test -b /dev/nullb0');
-  t.regex(await refusal(vm, { type: 'bdev', path: '/dev/nullb0' }), /bad-value/);
   await vm.sh(`mount ${path} /mnt/d`);
   t.regex(await refusal(vm, { type: 'bdev', path, flags: 'excl' }), /in-use/);
   await vm.sh('umount /mnt/d');
@@ -78,6 +76,18 @@ vmTest('bdev: what it is not meant for is refused with the reason', async (t, la
   await hideDisk(vm, 'x');
   await vm.sh(`mount ${path} /mnt/d; umount /mnt/d; rmmod mars`);
 });
+
+vmTest(
+  'bdev: a zoned disk is refused',
+  async (t, lab) => {
+    const vm = await lab.vm('a');
+    await vm.sh(
+      'modprobe mars; modprobe null_blk nr_devices=1 gb=1 zoned=1 zone_size=64; test -b /dev/nullb0',
+    );
+    t.regex(await refusal(vm, { type: 'bdev', path: '/dev/nullb0' }), /bad-value/);
+  },
+  { module: 'null_blk' },
+);
 
 vmTest('bdev: a disk that grows is seen to', async (t, lab) => {
   const vm = await lab.vm('a');

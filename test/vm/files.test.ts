@@ -41,21 +41,25 @@ for (const fs of ['ext4', 'xfs'] as const)
     await vm.sh('umount /mnt/f && rmmod mars');
   });
 
-vmTest('file: memory a direct transfer can not take goes through a bounce buffer', async (t, lab) => {
-  const vm = await lab.vm('a');
-  await vm.sh('modprobe mars; modprobe scsi_debug sector_size=4096 dev_size_mb=64');
-  const big = (
-    await vm.until('basename $(ls -d /sys/bus/pseudo/drivers/scsi_debug/*/host*/target*/*/block/*)')
-  ).trim();
-  await vm.sh(
-    `mkfs.ext4 -qF -b 4096 /dev/${big}; mkdir -p /mnt/b; mount /dev/${big} /mnt/b; truncate -s 4M /mnt/b/image`,
-  );
-  const dev = await showDisk(vm, 'b', { type: 'file', path: '/mnt/b/image', flags: 'excl,direct' });
-  t.is(await vm.sh(`blockdev --getss ${dev}`), '4096\n');
-  await vm.sh(verify(dev, '--rw=randwrite --bs=8k --iomem_align=512 --size=1m --iodepth=4 --direct=1'));
-  await hideDisk(vm, 'b');
-  await vm.sh(`umount /mnt/b; rmmod mars scsi_debug`);
-});
+vmTest(
+  'file: memory a direct transfer can not take goes through a bounce buffer',
+  async (t, lab) => {
+    const vm = await lab.vm('a');
+    await vm.sh('modprobe mars; modprobe scsi_debug sector_size=4096 dev_size_mb=64');
+    const big = (
+      await vm.until('basename $(ls -d /sys/bus/pseudo/drivers/scsi_debug/*/host*/target*/*/block/*)')
+    ).trim();
+    await vm.sh(
+      `mkfs.ext4 -qF -b 4096 /dev/${big}; mkdir -p /mnt/b; mount /dev/${big} /mnt/b; truncate -s 4M /mnt/b/image`,
+    );
+    const dev = await showDisk(vm, 'b', { type: 'file', path: '/mnt/b/image', flags: 'excl,direct' });
+    t.is(await vm.sh(`blockdev --getss ${dev}`), '4096\n');
+    await vm.sh(verify(dev, '--rw=randwrite --bs=8k --iomem_align=512 --size=1m --iodepth=4 --direct=1'));
+    await hideDisk(vm, 'b');
+    await vm.sh(`umount /mnt/b; rmmod mars scsi_debug`);
+  },
+  { module: 'scsi_debug' },
+);
 
 vmTest('file: where there is no direct IO the page cache is used, and said so', async (t, lab) => {
   const vm = await lab.vm('a');

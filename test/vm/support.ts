@@ -5,13 +5,15 @@
  */
 import { readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
-import { kernelNames, patience } from '../../lab/vm/files.js';
+import { hasModule, kernelNames, patience } from '../../lab/vm/files.js';
 import { VmLab } from '../../lab/vm/lab.js';
 
 /** How a case deviates from the default. */
 export interface VmTestOptions {
   /** a long case that hardly differs between kernels: where this one is among those asked for, it is enough */
   readonly enoughOn?: '6.1' | '6.12';
+  /** a module of the kernel it loads; skipped where there is none */
+  readonly module?: string;
   /** milliseconds, default 300000 */
   readonly timeout?: number;
 }
@@ -35,7 +37,8 @@ export function vmTest(
   const names = kernelNames();
   const enough = names.filter((name) => name === options.enoughOn);
   for (const name of enough.length > 0 ? enough : names) {
-    test.serial(`Linux ${name}: ${title}`, async (t) => {
+    const declare = options.module && !hasModule(name, options.module) ? test.serial.skip : test.serial;
+    declare(`Linux ${name}: ${title}`, async (t) => {
       t.timeout((options.timeout ?? 300000) * patience());
       const before = processorTime();
       const lab = await VmLab.start(name);
