@@ -72,10 +72,10 @@ export class Bricks {
    * that turns out later: then the lamps fall back to off, and the state says why.
    */
   async power(name: string, on: boolean): Promise<BrickStatus> {
-    this.#engine.switch(name, on);
+    await this.#engine.power(name, on);
     const status = await this.wait(name, (s) => (on ? s.ledOn || fellBack(s) : s.ledOff));
     if (!on || status.ledOn) return status;
-    this.#engine.switch(name, false);
+    await this.#engine.power(name, false);
     throw new EngineError({
       message: `switching ${name} on failed: ${status.state} (errno ${status.error})`,
       code: 'EIO',

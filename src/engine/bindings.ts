@@ -39,6 +39,12 @@ export interface Geometry {
   readonly device: boolean;
 }
 
+/** What a verb gave back: 0 or -errno, and the structure with the answer. */
+export interface ControlAnswer {
+  readonly rc: number;
+  readonly struct: Buffer;
+}
+
 /** native/addon/sys.cc */
 export interface SysBinding {
   setLinkTime(path: string, ns: bigint): void;
@@ -56,6 +62,7 @@ export interface SysBinding {
   /** Returns the function that ends it. Does not keep the process alive. */
   pollFd(fd: number, ready: () => void): () => void;
   controlFd(fd: number, struct: Uint8Array): number;
+  controlFdSlowly(fd: number, struct: Uint8Array): Promise<ControlAnswer>;
 }
 
 /** What {@link ScannerBinding.push} and scanFile found. */

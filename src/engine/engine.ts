@@ -4,11 +4,11 @@
  *
  * Both take the same structures; they differ only in how a structure gets to
  * the dispatcher and in how a change is noticed. Verbs are synchronous and take
- * microseconds, except that switching a brick on may open files.
+ * microseconds; only switching may wait for a device, hence `power`.
  */
 import { closeSync, openSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
-import { engineBinding, sysBinding, type EngineBinding } from './bindings.js';
+import { engineBinding, sysBinding, type ControlAnswer, type EngineBinding } from './bindings.js';
 import { EngineError } from './errors.js';
 import { EventFan } from './events.js';
 import { PARAMS, REASON_TEXTS, REASON_WORDS, reasonWord, type Verb } from './keys.js';
@@ -51,6 +51,10 @@ abstract class ControlledEngine implements Engine {
 
   /** Hand one structure to the dispatcher: 0 or -errno. */
   protected abstract control(struct: Buffer): number;
+  /** The same for a verb that may wait for a device. */
+  protected controlSlowly(struct: Buffer): Promise<ControlAnswer> {
+    return Promise.resolve({ rc: this.control(struct), struct });
+  }
   /** Begin to call {@link drain} when something changes. */
   protected abstract watch(): void;
 
@@ -82,6 +86,11 @@ abstract class ControlledEngine implements Engine {
 
   switch(name: string, on: boolean): void {
     this.#call('switch', encodeSwitch(name, on), `${name} ${on ? 'on' : 'off'}`);
+  }
+
+  async power(name: string, on: boolean): Promise<void> {
+    const { rc, struct } = await this.controlSlowly(encodeSwitch(name, on));
+    this.#answer('switch', rc, struct, `${name} ${on ? 'on' : 'off'}`);
   }
 
   set(name: string, key: string, value: SetValue): void {
@@ -132,7 +141,10 @@ abstract class ControlledEngine implements Engine {
   }
 
   #call(verb: Verb, struct: Buffer, about: string): Buffer {
-    const rc = this.control(struct);
+    return this.#answer(verb, this.control(struct), struct, about);
+  }
+
+  #answer(verb: Verb, rc: number, struct: Buffer, about: string): Buffer {
     if (rc >= 0) return struct;
     const reason = reasonWord(decodeReason(struct));
     if (reason === 'bad-version') throw mismatch('ABI', decodeAbi(struct), ABI_VERSION);
@@ -266,6 +278,10 @@ export class KernelEngine extends ControlledEngine {
 
   protected control(struct: Buffer): number {
     return sysBinding().controlFd(this.#fd, struct);
+  }
+
+  protected override controlSlowly(struct: Buffer): Promise<ControlAnswer> {
+    return sysBinding().controlFdSlowly(this.#fd, struct);
   }
 
   protected watch(): void {

@@ -99,7 +99,10 @@ export interface Engine {
   destroy(name: string): void;
   connect(name: string, input: number, to: string): void;
   disconnect(name: string, input: number): void;
+  /** Returns when the engine has taken the wish; the lamps tell of its end. Waits for devices: see {@link power}. */
   switch(name: string, on: boolean): void;
+  /** The same; a device of mars.ko that hangs while it is opened holds up only who waits for this. */
+  power(name: string, on: boolean): Promise<void>;
   /** `key` is a word of keys.ts, e.g. `file.path`, `logger.ident`. */
   set(name: string, key: string, value: SetValue): void;
   status(name: string): BrickStatus;

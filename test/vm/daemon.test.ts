@@ -199,3 +199,39 @@ vmTest(
   },
   { enoughOn: '6.1', timeout: 600000 },
 );
+
+vmTest(
+  'a data disk that hangs while it is opened holds up no other resource',
+  async (t, lab) => {
+    const a = await VmNode.make(lab, 'a', { ...NODE, smp: 2 });
+    const { vm } = a;
+    const disk = await vm.disk('slow', { size: 16 << 20 });
+    await vm.sh(
+      `dmsetup create slow --table "0 32768 linear ${disk.path} 0"; dmsetup mknodes; ` +
+        'setsid sh -c "echo \\$\\$ >/run/holder; exec sleep 100000" 9<>/dev/mapper/slow >/dev/null 2>&1 </dev/null & true',
+    );
+    await VmCluster.of([a]);
+    await resource([a]);
+    await a.marsadm(['create-resource', 'slow', '/dev/mapper/slow']);
+    await vm.until('test -b /dev/mars/slow');
+    await a.marsadm(['down', 'slow']);
+    await vm.until('! marsctl list | grep -q :slow/');
+
+    t.log('dirty pages that a disk at a standstill does not take');
+    await vm.sh(
+      'dd if=/dev/urandom of=/dev/mapper/slow bs=64k count=8 conv=notrunc 2>/dev/null; dmsetup suspend --nolockfs --noflush slow',
+    );
+    const up = a.marsadm(['up', 'slow']);
+    await vm.until('cat /proc/$(cat /run/marsd.pid)/task/*/stack | grep -q filemap_write_and_wait');
+    await a.marsadm(['log-rotate', R]);
+    await vm.until(`[ ${brick('logger', 'number')} = 2 ]`);
+    await vm.sh(`dd if=/usr/bin/busybox of=${DISK} bs=4k count=10 conv=fsync 2>/dev/null`);
+    t.not((await vm.exec(['test', '-b', '/dev/mars/slow'])).code, 0);
+
+    await vm.sh('dmsetup resume slow');
+    await up;
+    await vm.until('test -b /dev/mars/slow');
+    await vm.sh('kill $(cat /run/holder)');
+  },
+  { enoughOn: '6.12', timeout: 600000 },
+);

@@ -54,6 +54,7 @@ export function vmTest(
       try {
         await lab.check();
       } catch (error) {
+        if (failure !== undefined) t.log(failure);
         t.fail(error instanceof Error ? error.message : String(error));
       }
       await lab.dispose();
