@@ -51,6 +51,7 @@ static inline int mars_lane_start(struct mars_lane *lane, const char *brick)
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
 	set_user_nice(thread->task, MIN_NICE);
+	lane->work.worker = NULL;	/* that of an earlier start, which is gone */
 	lane->thread = thread;
 	return 0;
 }

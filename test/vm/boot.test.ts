@@ -50,7 +50,7 @@ vmTest(
     await vm.sh(`marsadm create-resource mydata ${DATA}`, { timeout: 600000 });
     await vm.until(`test -b ${DEVICE}`, 600000);
     await vm.sh(
-      `mkfs.ext4 -q ${DEVICE} && mkdir /data && mount ${DEVICE} /data && echo kept >/data/f && umount /data`,
+      `mkfs.ext4 -q ${DEVICE} && mkdir /data && mount ${DEVICE} /data && echo kept >/data/f && umount /data && sync`,
     );
     t.is(await vm.sh('readlink -f /dev/disk/by-mars/mydata'), `${DEVICE}\n`);
 
