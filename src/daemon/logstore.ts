@@ -11,7 +11,7 @@ import path from 'node:path';
 import type { LogIdent } from '../engine/types.js';
 import { LogScanner, scanLogFile, type LogScan } from '../engine/logscan.js';
 import { logName, sameLog, type LogRef } from '../strategy/history.js';
-import type { LocalLog } from '../strategy/resource.js';
+import { prevOf, type LocalLog } from '../strategy/resource.js';
 import { parseLogName } from '../tree/catalogue.js';
 import { MarsError } from '../errors.js';
 
@@ -112,7 +112,7 @@ export class LogStore {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when `ref` changes or the signal aborts. */
+  /** Resolves when `ref` changes, a log that continues it does, or the signal aborts. */
   changed(ref: LogRef, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -121,11 +121,17 @@ export class LogStore {
         resolve();
       };
       const stop = this.onChange((other) => {
-        if (sameLog(ref, other)) done();
+        if (sameLog(ref, other) || this.#continues(other, ref)) done();
       });
       if (signal.aborted) done();
       else signal.addEventListener('abort', done);
     });
+  }
+
+  #continues(next: LogRef, ref: LogRef): boolean {
+    const log = this.get(next);
+    const prev = log && prevOf(log.ident);
+    return prev !== undefined && sameLog(prev, ref);
   }
 
   #tell(ref: LogRef): void {

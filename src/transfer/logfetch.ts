@@ -49,7 +49,7 @@ export async function fetchLog(
 ): Promise<FetchEnd> {
   const known = store.get(ref);
   const file = await fs.open(store.path(ref), known ? 'r+' : 'w+', 0o600);
-  const writer = new LogWriter(store, ref, file, (body) => stream.recycle(body));
+  const writer = new LogWriter(store, ref, file, stream);
   try {
     const scanner = await resume(store, ref);
     if (!scanner) return { kind: 'bad', reason: 'bad-log' };
@@ -127,12 +127,15 @@ function mismatch(ident: LogIdent, ref: LogRef, expected: Expected): string | un
   return undefined;
 }
 
-/** Writes verified bytes in batches: what arrives during one fdatasync forms the next. */
+/**
+ * Writes verified bytes in batches: what arrives during one fdatasync forms the next. A write
+ * that fails ends the stream with its error, since the source may have nothing more to say for long.
+ */
 class LogWriter {
   readonly #store: LogStore;
   readonly #ref: LogRef;
   readonly #file: fs.FileHandle;
-  readonly #recycle: (body: Uint8Array) => void;
+  readonly #stream: FrameStream;
   #pieces: Piece[] = [];
   #backlog = 0;
   #mark: { end: bigint; digest: string; ident: LogIdent; done: () => void } | undefined;
@@ -140,11 +143,11 @@ class LogWriter {
   /** the batch being written */
   #batch: Promise<void> = Promise.resolve();
 
-  constructor(store: LogStore, ref: LogRef, file: fs.FileHandle, recycle: (body: Uint8Array) => void) {
+  constructor(store: LogStore, ref: LogRef, file: fs.FileHandle, stream: FrameStream) {
     this.#store = store;
     this.#ref = ref;
     this.#file = file;
-    this.#recycle = recycle;
+    this.#stream = stream;
   }
 
   /** Take a piece; everything below `end` is verified. Waits only when the backlog is full. */
@@ -154,8 +157,7 @@ class LogWriter {
     this.#mark = { end, digest, ident, done };
     if (!this.#running) {
       this.#running = this.#run();
-      // A failure is reported by whoever waits next; it must not end the process before.
-      this.#running.catch(() => undefined);
+      this.#running.catch((error: unknown) => this.#stream.destroy(asError(error)));
     }
     if (this.#backlog > BACKLOG) await this.#batch;
   }
@@ -212,9 +214,11 @@ class LogWriter {
       at += bytesWritten;
       left = skip(left, bytesWritten);
     }
-    for (const piece of batch) if (piece.body) this.#recycle(piece.body);
+    for (const piece of batch) if (piece.body) this.#stream.recycle(piece.body);
   }
 }
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 
 function skip(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
   const rest: Uint8Array[] = [];

@@ -7,6 +7,9 @@ import test, { type ExecutionContext } from 'ava';
 import { CommandError, Lab, run, type LabNode } from '../../lab/lab.js';
 import type { NbdClient } from '../../lab/nbd.js';
 
+/** A case in which nothing happens for so long hangs; ended like this it shows the daemons' logs. */
+const HANGS_MS = 240_000;
+
 export const R = 'data';
 export const BLOCK = 4096;
 
@@ -36,6 +39,7 @@ export interface LabOptions {
 /** A cluster with resource R, primary on the first node, the others joined and synced. */
 export async function makeLab(t: ExecutionContext, options: LabOptions = {}): Promise<Lab> {
   const names = options.nodes ?? ['a', 'b'];
+  t.timeout(HANGS_MS);
   const lab = await Lab.create(names, options.daemonArgs);
   t.teardown(async () => {
     if (!t.passed) for (const n of lab.nodes) t.log(`--- ${n.name}\n${n.log}`);

@@ -114,6 +114,18 @@ test('what is durable leaves at once, nothing behind it, and a successor ends th
   t.true(line.wasClosed);
 });
 
+test('a successor that is heard of after everything was sent ends the log too', async (t) => {
+  const { store, line, durable } = await setUp(t, 4096);
+  durable(4096);
+  const shipping = shipLog(line, store, LOG, 0n, new AbortController().signal);
+  await line.next();
+  // It waits now for more of this log, and none will come.
+  await new Promise((resolve) => setImmediate(resolve));
+  store.grow(NEXT, 4096n, '', ident(2n, 4096n));
+  t.deepEqual((await line.next()).head, { t: 'closed', end: '4096' });
+  await shipping;
+});
+
 test('while memory waits to be sent, steps gather; then they leave together', async (t) => {
   const { store, content, line, durable } = await setUp(t, 6 << 20);
   durable(1);

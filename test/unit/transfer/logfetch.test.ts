@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** Fetching: what is kept, and what ends it when this side cannot go on. */
+import { promises as fs, readFileSync } from 'node:fs';
+import test from 'ava';
+import type { Frame, FrameStream, JsonObject } from '../../../src/cluster/types.js';
+import { LogStore } from '../../../src/daemon/logstore.js';
+import { scanLogFile } from '../../../src/engine/logscan.js';
+import { fetchLog } from '../../../src/transfer/logfetch.js';
+import { temporaryDir } from '../tree/support.js';
+
+const GOLDEN = 'native/test/golden/log-000000001-hosta';
+const golden = readFileSync(GOLDEN);
+const scan = await scanLogFile(GOLDEN);
+const ident = scan.ident;
+if (!ident) throw new Error('the golden log has no header');
+const REF = { number: ident.number, origin: ident.origin };
+const EXPECTED = { cluster: ident.cluster, resource: ident.resource, prev: undefined };
+
+/** A source that sends these frames and then has nothing to say. */
+class Source implements FrameStream {
+  readonly peer = 'a';
+  readonly protocol = 1;
+  readonly closed = Promise.resolve();
+  readonly #frames: Frame[];
+  #fail: (error: Error) => void = () => undefined;
+  readonly #silence = new Promise<never>((_, reject) => (this.#fail = reject));
+
+  constructor(frames: readonly [JsonObject, Uint8Array][]) {
+    this.#frames = frames.map(([head, body]) => ({ head, body }));
+    this.#silence.catch(() => undefined);
+  }
+
+  send(): Promise<void> {
+    throw new Error('a fetch says nothing');
+  }
+  recycle(): void {
+    // the bodies are the test's
+  }
+  close(): void {
+    throw new Error('a fetch destroys its stream');
+  }
+  destroy(error?: Error): void {
+    this.#fail(error ?? new Error('destroyed'));
+  }
+  async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void> {
+    for (const frame of this.#frames) yield frame;
+    await this.#silence;
+  }
+}
+
+const data = (from: number, to: number): [JsonObject, Uint8Array] => [
+  { t: 'data', at: String(from) },
+  golden.subarray(from, to),
+];
+const END = Number(scan.end);
+
+test('a log that came whole is kept, verified', async (t) => {
+  const store = new LogStore(temporaryDir(t));
+  const source = new Source([
+    data(0, 5000),
+    data(5000, END),
+    [{ t: 'closed', end: `${END}` }, Buffer.alloc(0)],
+  ]);
+  t.deepEqual(await fetchLog(source, store, REF, 0n, EXPECTED, () => undefined), { kind: 'closed' });
+  t.is(store.get(REF)?.end, scan.end);
+  t.is(store.get(REF)?.digest, scan.digest);
+  t.deepEqual(await fs.readFile(store.path(REF)), golden.subarray(0, END));
+});
+
+test('a full disk ends it at once, though the source says nothing more', async (t) => {
+  const store = new LogStore(temporaryDir(t));
+  await fs.symlink('/dev/full', store.path(REF));
+  const fetching = fetchLog(new Source([data(0, END)]), store, REF, 0n, EXPECTED, () => undefined);
+  await t.throwsAsync(fetching, { code: 'ENOSPC' });
+  t.is(store.get(REF), undefined);
+});
