@@ -203,7 +203,7 @@ static void statistics(int fd)
 
 			if (i == j)
 				continue;
-			snprintf(line, sizeof(line), "%s %s %lu %lu %lu\n", ports[i].name, ports[j].name,
+			snprintf(line, sizeof(line), "%.63s %.63s %lu %lu %lu\n", ports[i].name, ports[j].name,
 				 e->frames, e->bytes, e->dropped);
 			answer(fd, line);
 		}
@@ -274,7 +274,7 @@ static int port_of(const struct sockaddr_un *addr, socklen_t addrlen)
 	p->addr = *addr;
 	p->addrlen = addrlen;
 	base = strrchr(addr->sun_path, '/');
-	snprintf(p->name, sizeof(p->name), "%s", base ? base + 1 : addr->sun_path);
+	snprintf(p->name, sizeof(p->name), "%.63s", base ? base + 1 : addr->sun_path);
 	p->name[strcspn(p->name, ".")] = 0;
 	nports++;
 	for (int i = 0; i < nrules; i++)

@@ -98,7 +98,8 @@ export function machineArgs(kernel: Kernel, shape: Shape, place: Place, boot: Bo
     `virtio-blk-pci,drive=${id}`,
   ];
   return [
-    // no cx16: an interrupt right behind an emulated cmpxchg16b saved flags that are none (seen once, in slub)
+    // no cx16: once slub's freelist broke, with flags on the stack that can only be the low half of what
+    // cmpxchg16b compares; taken for the emulator's, not proven
     ...['-name', place.name, '-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=128', '-cpu', 'max,cx16=off'],
     ...['-smp', String(shape.smp), '-m', String(shape.mem)],
     ...['-nodefaults', '-no-user-config', '-display', 'none', ...(boot.reboot ? [] : ['-no-reboot'])],

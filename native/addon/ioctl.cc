@@ -45,19 +45,30 @@ private:
 	std::unique_ptr<uint64_t[]> copy_;
 };
 
+/* The arguments of both calls. */
+struct Arguments {
+	int64_t fd;
+	uint8_t *data;
+	size_t size;
+
+	/* false: an exception is pending */
+	bool Take(const Napi::CallbackInfo &info)
+	{
+		return TakeInt(info, 0, "fd", &fd) && TakeBytes(info, 1, "struct", &data, &size);
+	}
+};
+
 /* controlFd(fd, struct): 0 or -errno; the answer stands in the structure. */
 static Napi::Value ControlFd(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	uint8_t *data;
-	size_t size;
-	int64_t fd;
+	Arguments args;
 
-	if (!TakeInt(info, 0, "fd", &fd) || !TakeBytes(info, 1, "struct", &data, &size))
+	if (!args.Take(info))
 		return env.Undefined();
-	Message message(data, size);
-	int rc = message.Deliver(static_cast<int>(fd));
-	memcpy(data, message.Data(), size);
+	Message message(args.data, args.size);
+	int rc = message.Deliver(static_cast<int>(args.fd));
+	memcpy(args.data, message.Data(), args.size);
 	return Napi::Number::New(env, rc);
 }
 
@@ -91,16 +102,14 @@ private:
 static Napi::Value ControlFdSlowly(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	uint8_t *data;
-	size_t size;
-	int64_t fd;
+	Arguments args;
 
-	if (!TakeInt(info, 0, "fd", &fd) || !TakeBytes(info, 1, "struct", &data, &size))
+	if (!args.Take(info))
 		return env.Undefined();
-	int own = fcntl(static_cast<int>(fd), F_DUPFD_CLOEXEC, 0);
+	int own = fcntl(static_cast<int>(args.fd), F_DUPFD_CLOEXEC, 0);
 	if (own < 0)
 		return Throw(env, errno, "fcntl");
-	return PromiseWork::Start(new SlowControl(env, own, data, size));
+	return PromiseWork::Start(new SlowControl(env, own, args.data, args.size));
 }
 
 void InitIoctl(Napi::Env env, Napi::Object exports)
