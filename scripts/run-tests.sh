@@ -22,8 +22,8 @@ step() {
     failed=$((failed + 1))
     printf 'FAILED  %-14s %4d s  (%s)\n' "$name" $((SECONDS - start)) "$out/$name.log"
     # what failed, first: the end of a long log often shows only what passed meanwhile
-    grep -nE '✘|◌|error:|ERROR|FAILED|not ok|Assertion' "$out/$name.log" | head -n 20
-    tail -n 60 "$out/$name.log"
+    grep -anE '✘|◌|error:|ERROR|FAILED|not ok|Assertion' "$out/$name.log" | cut -c 1-300 | head -n 20
+    tail -n 60 "$out/$name.log" | cut -c 1-300
   fi
 }
 

@@ -129,7 +129,8 @@ async function damagedPrimary(t: ExecutionContext, followed: boolean, rotated = 
   await b.marsadm([followed ? 'pause-replay' : 'pause-fetch', R]);
   const start = a.link(`resource-${R}/replay-a`) ?? '';
   const device = await a.open(R);
-  for (let i = 0; i < 64; i++) await device.write(i * BLOCK, block(`flushed ${i}`));
+  // the first one durable by itself: its group lies in front of the damage
+  for (let i = 0; i < 64; i++) await device.write(i * BLOCK, block(`flushed ${i}`), i === 0);
   await device.flush();
   const told = (v: string | undefined): boolean => Number(v?.split(',')[1] ?? 0) > 64 * BLOCK;
   await a.waitLink(`resource-${R}/actual-a/fetch-pos`, told);
