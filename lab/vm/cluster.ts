@@ -62,9 +62,19 @@ export class VmNode {
     const data = await vm.disk('data', options.disk);
     const node = new VmNode(vm, state, data, options);
     await vm.start();
+    lab.witnesses.push(() => node.#testimony());
     await vm.sh(`mkfs.ext4 -q -E lazy_itable_init=0 ${state.path}`);
     await node.#prepare();
     return node;
+  }
+
+  /** What the daemon said last, and what marsadm says now. */
+  async #testimony(): Promise<string> {
+    const view = await this.vm.exec(['marsadm', 'view', 'all'], { timeout: 60000 }).then(
+      (outcome) => outcome.stdout + outcome.stderr,
+      (error: unknown) => `no marsadm: ${String(error)}`,
+    );
+    return `--- ${this.name}\n${this.log.slice(-4000)}\n${view}`;
   }
 
   async #prepare(): Promise<void> {

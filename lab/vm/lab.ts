@@ -20,6 +20,8 @@ export class VmLab {
   readonly dir: string;
   readonly net: VmNet;
   readonly vms: Vm[] = [];
+  /** what explains a case that failed: asked for while the machines still run */
+  readonly witnesses: (() => Promise<string>)[] = [];
   #disposed: Promise<void> | undefined;
 
   private constructor(wanted: Kernel, dir: string, net: VmNet) {

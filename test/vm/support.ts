@@ -49,6 +49,7 @@ export function vmTest(
         await body(t, lab);
       } catch (error) {
         failure = error;
+        for (const witness of lab.witnesses) t.log(await witness());
       }
       // a defect in the kernel explains a failed case, so it comes first
       try {
