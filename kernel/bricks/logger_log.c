@@ -117,8 +117,12 @@ static void grow_end(struct xio_request *rq, struct xio_end *end)
 	lg_io_end(lg);
 }
 
-/* Lock held: a request that allocates the next part of @log, or NULL. */
-static struct xio_request *grow_begin(struct logger *lg, struct lg_log *log)
+/*
+ * Lock held: a request that allocates the next part of @log, or NULL.  What is not for the
+ * beginning of a log leaves room for one: the current log can't be deleted, so it must be
+ * possible to leave it, on a full disk too.
+ */
+static struct xio_request *grow_begin(struct logger *lg, struct lg_log *log, bool begins)
 {
 	struct xio_request *rq = log_request(lg, log);
 
@@ -127,7 +131,7 @@ static struct xio_request *grow_begin(struct logger *lg, struct lg_log *log)
 	lg->growing = true;
 	lg->grow_log = log;
 	rq->op = XIO_WRITE_ZEROES;
-	rq->flags = XIO_NOUNMAP;
+	rq->flags = XIO_NOUNMAP | (begins ? 0 : XIO_PRIO_LOW);
 	rq->pos = log->alloc;
 	rq->len = lg->grow_step;
 	return rq;
@@ -299,7 +303,7 @@ static struct xio_request *next_step(struct logger *lg, xio_end_fn *fn)
 		lg->step = lg->cur ? LG_NEXT_DRAIN : LG_NEXT_HEADER;
 	if (lg->step == LG_NEXT_GROW) {
 		*fn = grow_end;
-		return lg->growing || lg->grow_wait ? NULL : grow_begin(lg, lg->next);
+		return lg->growing || lg->grow_wait ? NULL : grow_begin(lg, lg->next, true);
 	}
 	if (lg->step == LG_NEXT_DRAIN && list_empty(&lg->inflight))
 		lg->step = LG_NEXT_HEADER;
@@ -380,7 +384,7 @@ void lg_log_work(struct logger *lg)
 		xio_submit(rq, fn);
 
 	spin_lock_irqsave(&lg->lock, flags);
-	rq = !lg->closing && lg_wants_space(lg) ? grow_begin(lg, target(lg)) : NULL;
+	rq = !lg->closing && lg_wants_space(lg) ? grow_begin(lg, target(lg), false) : NULL;
 	spin_unlock_irqrestore(&lg->lock, flags);
 	if (rq)
 		xio_submit(rq, grow_end);

@@ -39,7 +39,7 @@ enum xio_op {
 
 #define XIO_FUA		(1u << 0)	/* durable at completion */
 #define XIO_NOUNMAP	(1u << 1)
-#define XIO_PRIO_LOW	(1u << 2)
+#define XIO_PRIO_LOW	(1u << 2)	/* others go first; an allocation leaves them space */
 #define XIO_MAY_SLEEP	(1u << 3)	/* the caller of submit may be put to sleep; see below */
 #define XIO_FLAGS_ALL	0xfu
 

@@ -16,6 +16,7 @@
 #include <linux/falloc.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
+#include <linux/statfs.h>
 
 #include "file_brick.h"
 
@@ -90,6 +91,21 @@ static int allocate(struct file_brick *fb, int mode, u64 pos, u64 len)
 	return err;
 }
 
+/* May a log take @len bytes more of its file system?  @low: it gives way to the next one. */
+static int check_space(struct file_brick *fb, u64 len, bool low)
+{
+	u64 leave = MARS_FILE_SPARE + (low ? MARS_FILE_ROOM : 0);
+	struct kstatfs st;
+	int err;
+
+	if (!len || !(fb->low.flags & MARS_FILE_APPEND))
+		return 0;
+	err = vfs_statfs(&fb->file->f_path, &st);
+	if (err)
+		return err;
+	return st.f_bavail * st.f_bsize < len + leave ? -ENOSPC : 0;
+}
+
 static int clear(struct file_brick *fb, const struct xio_request *rq)
 {
 	u64 end = rq->pos + rq->len, inside;
@@ -100,6 +116,8 @@ static int clear(struct file_brick *fb, const struct xio_request *rq)
 	inside = clamp(file_real_size(fb), rq->pos, end);
 	err = allocate(fb, mode | FALLOC_FL_KEEP_SIZE, rq->pos, inside - rq->pos);
 	/* behind its end a log reads as zeros already, and allocating there is quick */
+	if (!err && keep)
+		err = check_space(fb, end - inside, rq->flags & XIO_PRIO_LOW);
 	if (!err && keep)
 		err = allocate(fb, 0, inside, end - inside);
 	if (!err && rq->flags & XIO_FUA)

@@ -212,6 +212,14 @@ enum mars_key {
 #define MARS_FILE_EXCL		(1u << 3)	/* hold an exclusive lock: data disks */
 #define MARS_FILE_APPEND	(1u << 4)	/* may grow beyond its size (log files) */
 #define MARS_FILE_ALL		0x1fu
+/*
+ * Bytes of its file system that a file with APPEND does not allocate, beside what is
+ * reserved for root.  SPARE: the state of the cluster lies there too, and what frees log
+ * space has to be written into it.  ROOM: a log that grows leaves this for the next one
+ * to begin, since the current one can't be deleted.
+ */
+#define MARS_FILE_SPARE		(4ull << 20)
+#define MARS_FILE_ROOM		(8ull << 20)
 
 /* Identity of one log file, as it stands in the file header. */
 struct mars_log_ident {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -272,6 +273,19 @@ static int file_allocate(struct file_brick *fb, int mode, u64 pos, u64 len)
 	return err;
 }
 
+/* May a log take @len bytes more of its file system?  @low: it gives way to the next one. */
+static int file_check_space(struct file_brick *fb, u64 len, bool low)
+{
+	u64 leave = MARS_FILE_SPARE + (low ? MARS_FILE_ROOM : 0);
+	struct statvfs st;
+
+	if (!(fb->flags & MARS_FILE_APPEND))
+		return 0;
+	if (fstatvfs(fb->fd, &st) < 0)
+		return -errno;
+	return (u64)st.f_bavail * st.f_frsize < len + leave ? -ENOSPC : 0;
+}
+
 /* DISCARD and WRITE_ZEROES: afterwards the range reads as zeros. */
 static int file_clear(struct file_brick *fb, struct xio_request *rq)
 {
@@ -289,7 +303,9 @@ static int file_clear(struct file_brick *fb, struct xio_request *rq)
 	 * there is quick.  ftruncate() could cut a write that came between.
 	 */
 	if (!err && keep && inside < end) {
-		err = file_allocate(fb, 0, inside, end - inside);
+		err = file_check_space(fb, end - inside, rq->flags & XIO_PRIO_LOW);
+		if (!err)
+			err = file_allocate(fb, 0, inside, end - inside);
 		if (err)
 			file_measure(fb);	/* part of it may be there */
 		else

@@ -172,6 +172,11 @@ export const FILE_FLAGS = {
   append: 1n << 4n,
 } as const;
 
+/** MARS_FILE_SPARE: bytes logs leave of their file system for the tree, beside what is reserved for root */
+export const FILE_SPARE = 4 << 20;
+/** MARS_FILE_ROOM: bytes logs leave besides, for a log that begins */
+export const FILE_ROOM = 8 << 20;
+
 export function reasonWord(reason: number): string {
   return REASON_WORDS[reason] ?? `unknown-${reason}`;
 }

@@ -8,8 +8,10 @@
  * written, up to a bounded backlog.
  */
 import { promises as fs } from 'node:fs';
+import path from 'node:path';
 import type { FrameStream } from '../cluster/types.js';
 import type { LogStore } from '../daemon/logstore.js';
+import { FILE_ROOM, FILE_SPARE } from '../engine/keys.js';
 import { LogScanner, scanLogFile } from '../engine/logscan.js';
 import type { LogIdent } from '../engine/types.js';
 import type { LogRef } from '../strategy/history.js';
@@ -204,11 +206,19 @@ class LogWriter {
     return batch;
   }
 
+  /** The tree must be writable when logs can't be, and this node must be able to begin a log of its own. */
+  async #checkSpace(bytes: number): Promise<void> {
+    const { bavail, bsize } = await fs.statfs(path.dirname(this.#store.path(this.#ref)));
+    if (bavail * bsize >= bytes + FILE_SPARE + FILE_ROOM) return;
+    throw Object.assign(new Error('no space for logs'), { code: 'ENOSPC' });
+  }
+
   async #write(batch: readonly Piece[]): Promise<void> {
     const first = batch[0];
     if (!first) return;
     let left = batch.map((p) => p.bytes);
     let at = Number(first.at);
+    await this.#checkSpace(left.reduce((sum, part) => sum + part.length, 0));
     while (left.length > 0) {
       const { bytesWritten } = await this.#file.writev(left, at);
       at += bytesWritten;

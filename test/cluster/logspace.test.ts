@@ -5,6 +5,7 @@
  */
 import { mkdirSync, statfsSync, statSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
+import { FILE_ROOM, FILE_SPARE } from '../../src/engine/keys.js';
 import type { Lab, LabNode } from '../../lab/lab.js';
 import {
   block,
@@ -36,8 +37,26 @@ const cramped = (t: ExecutionContext, who: string, megabytes: number): Promise<L
   });
 
 const STATE = `resource-${R}/actual-a/state`;
+
+/** Until the primary needs its first log no more: from then on it is kept for others only. */
+const firstLogDone = (node: LabNode): Promise<void> =>
+  node.waitLink(
+    `resource-${R}/replay-${node.name}`,
+    (v) => !(v ?? 'log-000000001').startsWith('log-000000001'),
+  );
+
 const waitState = (node: LabNode, ...words: string[]): Promise<void> =>
   node.waitLink(STATE, (v) => words.includes(v ?? ''));
+
+/** Bytes of the file system of a node's state. */
+function free(node: LabNode): number {
+  const { bavail, bsize } = statfsSync(node.dir);
+  return bavail * bsize;
+}
+
+/** Full of logs, a file system still has room for the tree, which has to say so. */
+const treeHasRoom = (t: ExecutionContext, node: LabNode): void =>
+  void t.true(free(node) > FILE_SPARE / 2, `${free(node)} bytes left`);
 
 /** Write `blocks` blocks, flush, and remember what was promised. */
 async function fill(node: LabNode, blocks: number, word: string): Promise<void> {
@@ -53,13 +72,15 @@ async function fill(node: LabNode, blocks: number, word: string): Promise<void> 
 withMounts(
   'a full log disk makes writers wait; they go on when a replica has caught up and logs go',
   async (t) => {
-    const lab = await cramped(t, 'a', 32);
+    const lab = await cramped(t, 'a', 40);
     const [a, b] = [lab.node('a'), lab.node('b')];
     await b.marsadm(['pause-fetch', R]);
     const full = waitState(a, 'log-space-full');
     let done = false;
     const writing = fill(a, 12_000, 'full').then(() => (done = true));
     await full;
+    treeHasRoom(t, a);
+    await firstLogDone(a);
     // Reading goes on, from the disk and from what waits to get there.
     t.regex(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), /^full \d+$/);
     t.regex(
@@ -75,7 +96,7 @@ withMounts(
 );
 
 withMounts('a full log disk survives kill -9, and writers go on when the disk grows', async (t) => {
-  const lab = await cramped(t, 'a', 24);
+  const lab = await cramped(t, 'a', 32);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await b.marsadm(['pause-fetch', R]);
   await onDevice(a, async (d) => {
@@ -102,12 +123,13 @@ withMounts('a full log disk survives kill -9, and writers go on when the disk gr
 });
 
 withMounts('a replica whose log disk is full waits, and goes on when the disk grows', async (t) => {
-  const lab = await cramped(t, 'b', 20);
+  const lab = await cramped(t, 'b', 28);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await b.marsadm(['pause-replay', R]);
   const stuck = waitMessage(b, 'fetch', 'log-space-full');
   await fill(a, 8000, 'more');
   await stuck;
+  treeHasRoom(t, b);
   await tool('mount', '-o', 'remount,size=200m', b.dir);
   await b.marsadm(['resume-replay', R]);
   await b.marsadm(['wait-resource', R, 'uptodate']);
@@ -116,20 +138,14 @@ withMounts('a replica whose log disk is full waits, and goes on when the disk gr
 });
 
 withMounts('low log space is told before it has run out', async (t) => {
-  const lab = await cramped(t, 'a', 32);
+  const lab = await cramped(t, 'a', 40);
   const [a, b] = [lab.node('a'), lab.node('b')];
   await b.marsadm(['pause-fetch', R]);
-  const free = (): number => {
-    const fs = statfsSync(a.dir);
-    return fs.bavail * fs.bsize;
-  };
   // The last segment is allocated ahead: these writes have room, whatever the file system says.
   for (let i = 0; a.link(STATE) === 'ok'; i++) {
-    await onDevice(a, async (d) => {
-      for (let k = 0; k < 16; k++) await d.write(k * BLOCK, block(`low ${i}`));
-      await d.flush();
-    });
-    if (free() < SEGMENT) await a.ask('view-state', R);
+    const near = free(a) < FILE_SPARE + FILE_ROOM + 2 * SEGMENT;
+    await fill(a, near ? 16 : 256, `low ${i}`);
+    if (free(a) < FILE_SPARE + FILE_ROOM + SEGMENT) await a.ask('view-state', R);
   }
   t.is(a.link(STATE), 'log-space-low');
   t.regex(await a.ask('view', R), /WARNING log-space-low: .*Kept for b/);
@@ -147,7 +163,7 @@ withMounts('low log space is told before it has run out', async (t) => {
 withMounts(
   'logs for a member that is gone are kept until an operator allows it to be given up; back again it says so and syncs',
   async (t) => {
-    const lab = await cramped(t, 'a', 32);
+    const lab = await cramped(t, 'a', 40);
     const [a, b] = [lab.node('a'), lab.node('b')];
     const unreachable = a.waitLink('local/peer-b', (v) => v?.startsWith('unreachable') ?? false);
     await b.stop();
@@ -156,6 +172,7 @@ withMounts(
     let done = false;
     const writing = fill(a, 12_000, 'gone').then(() => (done = true));
     await full;
+    await firstLogDone(a);
     t.regex(
       await a.ask('view', R),
       /Kept for b, which is unreachable.*\n.*log-lost-after.*leave-resource data --host b --force/,

@@ -12,6 +12,8 @@ import { EngineError } from '../../../src/engine/errors.js';
 import {
   EVENT_WORDS,
   FILE_FLAGS,
+  FILE_ROOM,
+  FILE_SPARE,
   PARAMS,
   REASON_TEXTS,
   REASON_WORDS,
@@ -102,6 +104,10 @@ test('every event and every file flag has its bit', (t) => {
     bits('MARS_FILE_').map(([word, bit]) => [word, 1n << BigInt(bit)]),
     Object.entries(FILE_FLAGS),
   );
+  const mebibytes = (name: string): string | undefined =>
+    new RegExp(`#define ${name}\\s+\\((\\d+)ull << 20\\)`).exec(abi)?.[1];
+  t.is(mebibytes('MARS_FILE_SPARE'), `${FILE_SPARE >> 20}`);
+  t.is(mebibytes('MARS_FILE_ROOM'), `${FILE_ROOM >> 20}`);
 });
 
 test('every parameter has its number', (t) => {
