@@ -136,6 +136,8 @@ function behind(s: Scope): string | undefined {
 function replayTrouble(s: Scope): Verdict | undefined {
   const stop = replayStop(s);
   if (stop === undefined) return undefined;
+  // A sync that is not complete begins at another log when its source was killed and has dropped the first.
+  if (stop === 'log-missing' && syncRest(s) > 0n) return undefined;
   if (stop === 'split-brain') return failed(new MarsError('split-brain', splitBrain(s).join('; ')));
   return failed(new MarsError('replay-error', `${s.host}: ${stop}`));
 }

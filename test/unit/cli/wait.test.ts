@@ -114,6 +114,19 @@ test('wait-resource for what can no longer come fails at once', async (t) => {
   t.is(ran.code, 3);
 });
 
+test('wait-resource goes on when a sync under way has to begin at another log', async (t) => {
+  const b = new Bench(t, 'hostb');
+  b.resource();
+  b.write({
+    [keys.syncstatus('r1', 'hostb')]: '4096',
+    [keys.actual('r1', 'hostb', 'replay-code')]: 'log-missing',
+  });
+  const running = b.start('wait-resource', 'r1', 'is-consistent', '--timeout', 'none');
+  await running.shows('to synchronise');
+  b.write({ [keys.syncstatus('r1', 'hostb')]: String(8 * 1024 * 1024) });
+  t.is((await running.done).code, 0);
+});
+
 test('wait-umount looks at every member', async (t) => {
   const b = new Bench(t, 'hostb');
   b.resource();
