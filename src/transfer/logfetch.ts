@@ -159,7 +159,9 @@ class LogWriter {
     this.#mark = { end, digest, ident, done };
     if (!this.#running) {
       this.#running = this.#run();
-      this.#running.catch((error: unknown) => this.#stream.destroy(asError(error)));
+      this.#running.catch((error: unknown) =>
+        this.#stream.destroy(error instanceof Error ? error : undefined),
+      );
     }
     if (this.#backlog > BACKLOG) await this.#batch;
   }
@@ -227,8 +229,6 @@ class LogWriter {
     for (const piece of batch) if (piece.body) this.#stream.recycle(piece.body);
   }
 }
-
-const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 
 function skip(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
   const rest: Uint8Array[] = [];
