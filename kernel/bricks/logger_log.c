@@ -118,20 +118,21 @@ static void grow_end(struct xio_request *rq, struct xio_end *end)
 }
 
 /*
- * Lock held: a request that allocates the next part of @log, or NULL.  What is not for the
- * beginning of a log leaves room for one: the current log can't be deleted, so it must be
- * possible to leave it, on a full disk too.
+ * Lock held: a request that allocates the next part of @log, or NULL.  It leaves room for
+ * the beginning of a log: the current log can't be deleted, so it must be possible to leave
+ * it, on a full disk too.  Only a log that begins uses that room, in the smallest steps.
  */
 static struct xio_request *grow_begin(struct logger *lg, struct lg_log *log, bool begins)
 {
 	struct xio_request *rq = log_request(lg, log);
+	bool leaves_room = !begins || lg->grow_step > LG_GROW_MIN;
 
 	if (!rq)
 		return NULL;
 	lg->growing = true;
 	lg->grow_log = log;
 	rq->op = XIO_WRITE_ZEROES;
-	rq->flags = XIO_NOUNMAP | (begins ? 0 : XIO_PRIO_LOW);
+	rq->flags = XIO_NOUNMAP | (leaves_room ? XIO_PRIO_LOW : 0);
 	rq->pos = log->alloc;
 	rq->len = lg->grow_step;
 	return rq;

@@ -45,11 +45,18 @@ static void cache_override(struct faulty_disk *disk, u64 pos, u64 end)
 	}
 }
 
-static int disk_grow(struct faulty_disk *disk, u64 seq, u64 end)
+bool faulty_may_grow(const struct faulty_disk *disk, const struct xio_request *rq, u64 end)
+{
+	u64 room = rq->flags & XIO_PRIO_LOW ? disk->room : 0;
+
+	return disk->grows && end + room <= disk->capacity;
+}
+
+static int disk_grow(struct faulty_disk *disk, const struct xio_request *rq, u64 seq, u64 end)
 {
 	if (end <= disk->size)
 		return 0;
-	if (!disk->grows || end > disk->capacity)
+	if (!faulty_may_grow(disk, rq, end))
 		return -ENOSPC;
 	cache_add(disk, faulty_unit_new(seq, end, 0));
 	disk->size = end;
@@ -66,7 +73,7 @@ static int disk_change(struct faulty_disk *disk, struct xio_request *rq, u64 seq
 
 	if (rq->op == XIO_DISCARD && disk->grows)
 		end = clamp(end, min(pos, old), old);	/* nothing to do behind the end */
-	err = disk_grow(disk, seq, end);
+	err = disk_grow(disk, rq, seq, end);
 	if (err)
 		return err;
 	if (zero)

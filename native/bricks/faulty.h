@@ -101,6 +101,8 @@ int faulty_fail_range(struct mars_brick *disk, unsigned int ops, u64 pos, u64 le
 void faulty_heal(struct mars_brick *disk);
 /** faulty_set_capacity - more or less room to grow; at most the image's capacity */
 void faulty_set_capacity(struct mars_brick *disk, u64 capacity);
+/** faulty_set_room - growth by requests of low priority leaves @room bytes of the capacity */
+void faulty_set_room(struct mars_brick *disk, u64 room);
 
 /* --- crash --- */
 

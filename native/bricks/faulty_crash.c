@@ -153,7 +153,7 @@ static void crash_offer_pending(struct faulty_disk *disk, struct crash *c, struc
 	if (end > size) {
 		struct unit *unit;
 
-		if (!disk->grows || end > disk->capacity)
+		if (!faulty_may_grow(disk, rq, end))
 			return;
 		unit = faulty_unit_new(aspect->seq, end, 0);
 		crash_offer(c, unit, true);
@@ -308,6 +308,16 @@ void faulty_set_capacity(struct mars_brick *brick, u64 capacity)
 
 	spin_lock_irqsave(&disk->lock, flags);
 	disk->capacity = min(capacity, disk->image->capacity);
+	spin_unlock_irqrestore(&disk->lock, flags);
+}
+
+void faulty_set_room(struct mars_brick *brick, u64 room)
+{
+	struct faulty_disk *disk = to_disk(brick);
+	unsigned long flags;
+
+	spin_lock_irqsave(&disk->lock, flags);
+	disk->room = room;
 	spin_unlock_irqrestore(&disk->lock, flags);
 }
 

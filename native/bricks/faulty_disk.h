@@ -55,6 +55,7 @@ struct faulty_disk {
 	u8 *view;			/* lock: capacity bytes */
 	u64 size;			/* lock: size of the view */
 	u64 capacity;			/* lock: may be below image->capacity */
+	u64 room;			/* lock: faulty_set_room() */
 	bool grows;			/* constant once the image is there */
 	struct faulty_config config;	/* constant once the image is there */
 	struct list_head cache;		/* lock: units, oldest first */
@@ -91,6 +92,8 @@ struct unit *faulty_unit_new(u64 seq, u64 pos, u32 len);
 /** faulty_unit_fill - the new contents of a piece of a request */
 void faulty_unit_fill(struct unit *unit, const struct xio_request *rq);
 void faulty_image_apply(struct faulty_image *image, const struct unit *unit);
+/** faulty_may_grow - is there room for @rq, which ends at @end, behind the disk's end? */
+bool faulty_may_grow(const struct faulty_disk *disk, const struct xio_request *rq, u64 end);
 /** faulty_stopped - nothing may be executed; with disk->lock held */
 bool faulty_stopped(struct faulty_disk *disk);
 /** faulty_schedule - go on with what is pending; with disk->lock held */

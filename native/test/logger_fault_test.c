@@ -279,6 +279,34 @@ static void log_full_ways_out(void)
 	rig_free(r);
 }
 
+/* A log may begin in the room that is kept for it, but takes no more of that than it needs. */
+static void log_begins_small(void)
+{
+	const u64 segment = 16 << 20, room = 8 << 20, few = 6 << 20, some = 20 << 20;
+	struct rig *r = rig_new(8 << 20, 64 << 20);
+
+	rig_param(r, MARS_K_LOGGER_SEGMENT, segment);
+	rig_on(r);
+	CHECK(rig_rotate(r));
+	faulty_set_capacity(r->log[1].disk, some);
+	faulty_set_room(r->log[1].disk, room);
+	rig_until(r, val(MARS_V_LOGGER_NUMBER) == 2);
+	CHECK_EQ(rig_do(r, XIO_WRITE, 0, 0, 65536), 0);
+	rig_until(r, rig_status().state == MARS_S_LOG_SPACE_LOW);
+	CHECK(faulty_size(r->log[1].disk) <= some - room);
+
+	rig_until(r, rig_rotate(r));
+	faulty_set_capacity(r->log[2].disk, few);
+	faulty_set_room(r->log[2].disk, room);
+	rig_until(r, val(MARS_V_LOGGER_NUMBER) == 3);
+	CHECK_EQ(rig_do(r, XIO_WRITE, 0, 0, 65536), 0);
+	faulty_set_capacity(r->log[2].disk, 64 << 20);
+	rig_until(r, rig_status().state == MARS_S_OK);
+	rig_off(r, true);
+	rig_check_order(r);
+	rig_free(r);
+}
+
 /* Less than a segment left, but nobody waits yet. */
 static void log_low(void)
 {
@@ -421,6 +449,7 @@ int main(void)
 	RUN(log_error);
 	RUN(log_full);
 	RUN(log_full_ways_out);
+	RUN(log_begins_small);
 	RUN(log_low);
 	RUN(alloc_failures_on);
 	RUN(alloc_failures_load);
