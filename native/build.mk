@@ -27,7 +27,8 @@ OUT ?= $(ROOT)/build/c/$(VARIANT)
 FUZZ_OUT ?= $(ROOT)/build/c/fuzz
 GUEST_OUT ?= $(ROOT)/build/c/guest
 
-WARN := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wvla
+WARN := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wvla \
+	-Werror=implicit-function-declaration
 BASE := -std=gnu11 -D_GNU_SOURCE -g -fno-strict-aliasing -fvisibility=hidden $(WARN) -pthread \
 	-I$(ROOT)/native/shim -iquote $(ROOT)/kernel -I$(ROOT)/native -I$(ROOT)/native/test
 

@@ -394,6 +394,8 @@ static int power_on(struct logger *lg, enum mars_reason *reason)
 	if (mars_input_info(&lg->brick.input[LG_DATA], &data) ||
 	    mars_input_info(&lg->brick.input[1], &log))
 		return -ENOTCONN;
+	if (data.read_only)
+		return mars_refuse(reason, MARS_R_DENIED);
 	*reason = MARS_R_MISSING;
 	if (!lg->have_ident)
 		return -EINVAL;
@@ -498,6 +500,20 @@ static void set_checkpoint(struct logger *lg)
 	lg_kick(lg);
 }
 
+static int set_ident(struct logger *lg, const char *text, u32 len, enum mars_reason *reason)
+{
+	struct mars_log_ident ident;
+
+	if (READ_ONCE(lg->powered))
+		return mars_refuse(reason, MARS_R_NOT_NOW);
+	*reason = ident_check(text, len, &ident);
+	if (*reason)
+		return mars_reason_errno(*reason);
+	lg->first_ident = ident;
+	lg->have_ident = true;
+	return 0;
+}
+
 /* A number within its range, and only while off if @off. */
 static int set_number(struct logger *lg, u64 *field, u64 value, u64 lo, u64 hi, bool off,
 		      enum mars_reason *reason)
@@ -539,14 +555,7 @@ static int logger_set(struct mars_brick *brick, u32 key, u64 value, const char *
 		return set_number(lg, &lg->segment, value, LG_SEGMENT_MIN, LG_SEGMENT_MAX, true,
 				  reason);
 	case MARS_K_LOGGER_IDENT:
-		*reason = MARS_R_NOT_NOW;
-		if (READ_ONCE(lg->powered))
-			return -EBUSY;
-		*reason = ident_check(text, len, &lg->first_ident);
-		if (*reason)
-			return mars_reason_errno(*reason);
-		lg->have_ident = true;
-		return 0;
+		return set_ident(lg, text, len, reason);
 	case MARS_K_LOGGER_ROTATE:
 		return set_rotate(lg, value, text, len, reason);
 	case MARS_K_LOGGER_CHECKPOINT:

@@ -260,7 +260,7 @@ static struct xio_request *header_begin(struct logger *lg)
 		memcpy(log->ident.prev_origin, old->ident.origin, MARS_HOST_MAX);
 	}
 	mars_log_header_make(lg->block, &log->ident, mars_lamport_now(), lg->next_size);
-	mars_log_header_check(lg->block, NULL, &log->cursor);
+	WARN_ON_ONCE(mars_log_header_check(lg->block, NULL, &log->cursor) != MARS_LOG_OK);
 	lg->step_busy = true;
 	rq->op = XIO_WRITE;
 	rq->flags = XIO_FUA;

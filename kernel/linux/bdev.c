@@ -127,6 +127,7 @@ static int bdev_open(struct mars_lower *low, enum mars_reason *reason)
 	err = lower_bdev_open(&bb->dev, low->path, low->flags & MARS_FILE_RDONLY, holder_of(bb));
 	if (err)
 		return mars_refuse(reason, mars_open_reason(err));
+	low->align = bdev_logical_block_size(bb->dev.bdev);
 	err = bdev_inspect(bb, reason);
 	if (!err)
 		err = start_lanes(bb);
@@ -183,7 +184,7 @@ static int bdev_get_info(struct mars_brick *brick, struct xio_info *info)
 		return -ESHUTDOWN;
 	bdev = bb->dev.bdev;
 	info->size = bdev_size(&bb->low);
-	info->align = bdev_logical_block_size(bdev);
+	info->align = bb->low.align;
 	info->max_io = XIO_MAX_IO;
 	info->volatile_cache = bdev_write_cache(bdev);
 	info->rotational = !bdev_nonrot(bdev);

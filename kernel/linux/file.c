@@ -39,7 +39,7 @@ static int file_check(struct file_brick *fb, const struct xio_request *rq)
 		return -EROFS;
 	if (rq->pos > (u64)S64_MAX || rq->len > (u64)S64_MAX - rq->pos)
 		return -EINVAL;
-	if ((rq->pos | rq->len) & (fb->align - 1))
+	if ((rq->pos | rq->len) & (fb->low.align - 1))
 		return -EINVAL;
 	if (write && rq->flags & XIO_FUA && READ_ONCE(fb->low.lost))
 		return -EIO;
@@ -149,7 +149,7 @@ static int file_get_info(struct mars_brick *brick, struct xio_info *info)
 	if (!mars_gate_enter(&fb->low.gate))
 		return -ESHUTDOWN;
 	info->size = file_size(&fb->low);
-	info->align = fb->align;
+	info->align = fb->low.align;
 	info->max_io = XIO_MAX_IO;
 	info->volatile_cache = true;
 	info->rotational = file_rotational(fb);

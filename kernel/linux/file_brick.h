@@ -5,7 +5,7 @@
  * Private to file.c (parameters, what a request may reach), file_open.c (opening and
  * inspecting), file_io.c (transfers) and file_sync.c (flush, zeros).
  *
- * How it lives stands in lower.h; file, log, drop and the alignments are constant for
+ * How it lives stands in lower.h; file, log, drop and the alignments (low.align too) are constant for
  * whoever is inside the gate.
  */
 #ifndef _MARS_LINUX_FILE_BRICK_H
@@ -34,7 +34,6 @@ struct file_brick {
 	struct file *file;
 	bool log;			/* grows; reads zeros behind its end */
 	bool drop;			/* what was used once leaves the page cache */
-	u32 align;			/* of positions and lengths; 1 = any */
 	u32 mem_align;			/* of memory in a direct transfer */
 	void *bounce;			/* FILE_BOUNCE bytes when direct; for the bounce lane */
 	struct mars_lane lane[FILE_LANES];

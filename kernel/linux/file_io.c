@@ -48,7 +48,7 @@ static bool memory_aligned(const struct file_brick *fb, const struct xio_request
 			continue;
 		}
 		len = min(bv->bv_len - skip, left);
-		if ((bv->bv_offset + skip) & (fb->mem_align - 1) || len & (fb->align - 1))
+		if ((bv->bv_offset + skip) & (fb->mem_align - 1) || len & (fb->low.align - 1))
 			return false;
 		left -= len;
 		skip = 0;
@@ -74,7 +74,7 @@ struct mars_lane *file_lane_of(struct file_brick *fb, const struct xio_request *
 static bool at_end(const struct file_brick *fb, const struct xio_request *rq, u64 done,
 		   ssize_t got)
 {
-	return !got || (fb->low.direct && done & (fb->align - 1)) ||
+	return !got || (fb->low.direct && done & (fb->low.align - 1)) ||
 	       rq->pos + done >= file_real_size(fb);
 }
 
@@ -91,7 +91,7 @@ static bool settled(const struct file_brick *fb, const struct xio_request *rq, u
 		*status = fb->log ? 0 : -EIO;
 	else if (rq->op == XIO_WRITE && !got)
 		*status = -ENOSPC;
-	else if (fb->low.direct && done & (fb->align - 1))
+	else if (fb->low.direct && done & (fb->low.align - 1))
 		*status = -EIO;		/* no place to go on from */
 	else
 		return false;

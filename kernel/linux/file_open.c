@@ -90,17 +90,17 @@ static void find_align(struct file_brick *fb)
 	struct super_block *sb = file_inode(fb->file)->i_sb;
 	struct kstat st;
 
-	fb->align = 1;
+	fb->low.align = 1;
 	fb->mem_align = 1;
 	if (!fb->low.direct)
 		return;
-	fb->align = sb->s_bdev ? bdev_logical_block_size(sb->s_bdev) : FILE_DIRECT_ALIGN;
-	fb->mem_align = fb->align;
+	fb->low.align = sb->s_bdev ? bdev_logical_block_size(sb->s_bdev) : FILE_DIRECT_ALIGN;
+	fb->mem_align = fb->low.align;
 	if (vfs_getattr(&fb->file->f_path, &st, STATX_DIOALIGN, AT_STATX_SYNC_AS_STAT) ||
 	    !(st.result_mask & STATX_DIOALIGN))
 		return;
 	if (st.dio_offset_align && st.dio_mem_align) {
-		fb->align = st.dio_offset_align;
+		fb->low.align = st.dio_offset_align;
 		fb->mem_align = st.dio_mem_align;
 	} else {
 		/* refused for this file: through the page cache then */
@@ -109,7 +109,7 @@ static void find_align(struct file_brick *fb)
 		fb->file->f_iocb_flags = iocb_flags(fb->file);
 		spin_unlock(&fb->file->f_lock);
 		fb->low.direct = false;
-		fb->align = 1;
+		fb->low.align = 1;
 		fb->mem_align = 1;
 	}
 }

@@ -199,6 +199,7 @@ void mars_lower_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	if (mars_gate_enter(&low->gate)) {
 		st->val[MARS_V_FILE_SIZE] = low->ops->size(low);
 		st->val[MARS_V_FILE_DIRECT] = low->direct;
+		st->val[MARS_V_FILE_ALIGN] = low->align;
 		mars_gate_leave(&low->gate);
 	}
 	st->val[MARS_V_FILE_READS] = atomic64_read(&low->nr[XIO_READ]);
@@ -206,7 +207,7 @@ void mars_lower_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	st->val[MARS_V_FILE_FLUSHES] = atomic64_read(&low->nr[XIO_FLUSH]);
 	st->val[MARS_V_FILE_BYTES_READ] = atomic64_read(&low->bytes_read);
 	st->val[MARS_V_FILE_BYTES_WRITTEN] = atomic64_read(&low->bytes_written);
-	st->nr_val = MARS_V_FILE_DIRECT + 1;
+	st->nr_val = MARS_V_FILE_ALIGN + 1;
 	st->error = READ_ONCE(low->error);
 	st->state = st->error ? MARS_S_IO_ERROR : MARS_S_OK;
 }

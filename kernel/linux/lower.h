@@ -58,6 +58,7 @@ struct mars_lower {
 
 	bool open;			/* what open() found is valid; release by the closer */
 	bool direct;			/* past the page cache; set by open() */
+	u32 align;			/* of positions and lengths, 1 = any; set by open() */
 	struct mars_gate gate;		/* open while on; every request is inside */
 	struct work_struct close;
 

@@ -241,6 +241,7 @@ enum mars_val_file {	/* and bdev */
 	MARS_V_FILE_SIZE, MARS_V_FILE_READS, MARS_V_FILE_WRITES, MARS_V_FILE_FLUSHES,
 	MARS_V_FILE_BYTES_READ, MARS_V_FILE_BYTES_WRITTEN,
 	MARS_V_FILE_DIRECT,		/* 1 = O_DIRECT is in effect */
+	MARS_V_FILE_ALIGN,		/* positions and lengths are multiples of it, bytes */
 };
 enum mars_val_logger {
 	MARS_V_LOGGER_NUMBER,		/* log now written: number ... */

@@ -37,6 +37,8 @@ export interface DiskOptions {
   readonly image?: string;
   /** the server of an `own` disk, as a Recorder offers it */
   readonly socket?: string;
+  /** bytes of a block as the guest sees it, 512 (default) or 4096; virtio and scsi */
+  readonly block?: number;
   /** more filters of nbdkit above the cache, with their parameters, as `['delay', 'wdelay=2ms']`; volatile and served */
   readonly filters?: readonly (readonly string[])[];
 }
@@ -103,9 +105,17 @@ export class Disk {
 
   async #device(qmp: Qmp, drive: string): Promise<void> {
     const id = `disk-${this.name}`;
+    const block = this.#options.block ?? 512;
+    const blocks = { logical_block_size: block, physical_block_size: block };
     switch (this.bus) {
       case 'virtio':
-        await qmp.command('device_add', { driver: 'virtio-blk-pci', drive, id, serial: this.serial });
+        await qmp.command('device_add', {
+          driver: 'virtio-blk-pci',
+          drive,
+          id,
+          serial: this.serial,
+          ...blocks,
+        });
         break;
       case 'nvme':
         await qmp.command('device_add', { driver: 'nvme', drive, id, serial: this.serial });
@@ -119,6 +129,7 @@ export class Disk {
           id,
           serial: this.serial,
           dpofua: true,
+          ...blocks,
         });
         break;
     }

@@ -461,7 +461,8 @@ static void file_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	st->val[MARS_V_FILE_BYTES_READ] = __atomic_load_n(&fb->bytes_read, __ATOMIC_RELAXED);
 	st->val[MARS_V_FILE_BYTES_WRITTEN] = __atomic_load_n(&fb->bytes_written, __ATOMIC_RELAXED);
 	st->val[MARS_V_FILE_DIRECT] = fb->direct;
-	st->nr_val = MARS_V_FILE_DIRECT + 1;
+	st->val[MARS_V_FILE_ALIGN] = fb->align;
+	st->nr_val = MARS_V_FILE_ALIGN + 1;
 	st->error = __atomic_load_n(&fb->error, __ATOMIC_RELAXED);
 	st->state = st->error ? MARS_S_IO_ERROR : MARS_S_OK;
 }

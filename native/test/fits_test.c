@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "core/xio.h"
+#include "source.h"
 #include "test.h"
 #include "testbricks.h"
 

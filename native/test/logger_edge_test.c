@@ -2,6 +2,9 @@
 /*
  * logger_edge_test.c - the logger at its edges: what is refused, what idles, who is last
  */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <linux/errno.h>
 #include <linux/kernel.h>
 
@@ -34,6 +37,49 @@ static void rotation_goes_forward(void)
 	rig_off(r, true);
 	rig_check_order(r);
 	rig_free(r);
+}
+
+/* An identity that is refused leaves the one it was to replace. */
+static void refused_identity_changes_nothing(void)
+{
+	struct rig *r = rig_new(1 << 20, 64 << 20);
+	struct mars_log_ident bad = r->log[0].ident;
+	enum mars_reason reason;
+
+	memset(bad.origin, 'x', sizeof(bad.origin));
+	CHECK_EQ(mars_brick_set("lg", MARS_K_LOGGER_IDENT, 0, (char *)&bad, sizeof(bad), &reason),
+		 mars_reason_errno(MARS_R_BAD_VALUE));
+	CHECK_EQ(reason, MARS_R_BAD_VALUE);
+	rig_on(r);
+	CHECK_EQ(rig_do(r, XIO_WRITE, XIO_FUA, 0, 65536), 0);
+	rig_check_crash(r);
+	rig_off(r, true);
+	rig_free(r);
+}
+
+/* What can't be written back must not be promised. */
+static void needs_a_writable_disk(void)
+{
+	char path[] = "/tmp/mars-logger-XXXXXX";
+	struct rig *r = rig_new(1 << 20, 64 << 20);
+	int fd = mkstemp(path);
+	enum mars_reason reason;
+
+	CHECK(fd >= 0 && !ftruncate(fd, 1 << 20));
+	brick_create("file", "fixed");
+	CHECK_EQ(mars_brick_set("fixed", MARS_K_FILE_PATH, 0, path, strlen(path), &reason), 0);
+	brick_set_value("fixed", MARS_K_FILE_FLAGS, MARS_FILE_RDONLY);
+	brick_on("fixed");
+	CHECK_EQ(mars_brick_connect("lg", 0, "fixed", &reason), 0);
+	CHECK_EQ(mars_brick_switch("lg", true, &reason), mars_reason_errno(MARS_R_DENIED));
+	CHECK_EQ(reason, MARS_R_DENIED);
+	CHECK(rig_status().led_off);
+	CHECK_EQ(mars_brick_connect("lg", 0, "watch", &reason), 0);
+	rig_on(r);
+	rig_off(r, true);
+	rig_free(r);
+	close(fd);
+	unlink(path);
 }
 
 static void check_cut(const char *name, unsigned int input, enum mars_reason expected)
@@ -179,6 +225,8 @@ static void discard_waits_for_space(void)
 int main(void)
 {
 	RUN(rotation_goes_forward);
+	RUN(refused_identity_changes_nothing);
+	RUN(needs_a_writable_disk);
 	RUN(keeps_its_wires);
 	RUN(silent_log);
 	RUN(discard_in_pieces);

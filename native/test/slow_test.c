@@ -14,6 +14,7 @@
 #include <linux/kernel.h>
 
 #include "engine/engine.h"
+#include "source.h"
 #include "test.h"
 #include "testbricks.h"
 

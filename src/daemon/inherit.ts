@@ -19,7 +19,7 @@ export async function clear(bricks: Bricks, names: BrickNames, replay: Replay): 
   for (const name of [names.device, names.logger]) await bricks.remove(name);
   const stand = await replay.inherit();
   for (const log of bricks.list(names.logs)) await bricks.remove(log.name);
-  await bricks.remove(names.data);
+  for (const name of [names.align, names.data]) await bricks.remove(name);
   return stand;
 }
 

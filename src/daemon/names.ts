@@ -19,6 +19,8 @@ export interface BrickNames {
   readonly logger: string;
   readonly device: string;
   readonly replay: string;
+  /** between replay and data where the disk's blocks are larger than sectors */
+  readonly align: string;
   /** what those of log files begin with */
   readonly logs: string;
   /** of the log with this number; who wrote it does not matter: only one is used at a time */
@@ -42,6 +44,7 @@ export class TreeNames {
       logger: `${all}logger`,
       device: `${all}device`,
       replay: `${all}replay`,
+      align: `${all}align`,
       logs: `${all}log-`,
       log: (number) => `${all}log-${number.toString().padStart(9, '0')}`,
     };

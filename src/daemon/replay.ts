@@ -2,8 +2,11 @@
 /**
  * Replay of one log after the other onto the data disk of a replica.
  *
- *     replay --0--> data
+ *     replay --0--> [align -->] data
  *            --1--> log file
+ *
+ * Records have sectors of 512 bytes. Onto a data disk of larger blocks they go through an
+ * align brick, as another node with smaller ones may have written them.
  *
  * A brick pair lives as long as its log; the end moves on while it runs. What
  * is `applied` is flushed on the data disk.
@@ -16,6 +19,9 @@ import type { Context } from './context.js';
 import type { BrickNames } from './names.js';
 import type { Stand } from './inherit.js';
 import type { LogStore } from './logstore.js';
+
+/** What records are multiples of, bytes. */
+const SECTOR = 512n;
 
 export class Replay {
   readonly #ctx: Context;
@@ -81,7 +87,7 @@ export class Replay {
         'replay.start': { value: from },
         'replay.end': { value: goal.end },
       });
-      bricks.connect(this.#names.replay, 0, this.#names.data);
+      bricks.connect(this.#names.replay, 0, await this.#target());
       bricks.connect(this.#names.replay, 1, file);
       await bricks.power(this.#names.replay, true);
       this.#steady = true;
@@ -89,6 +95,17 @@ export class Replay {
       await this.stop();
       throw error;
     }
+  }
+
+  /** The brick to replay onto. */
+  async #target(): Promise<string> {
+    const { bricks } = this.#ctx;
+    const { align, data } = this.#names;
+    if ((bricks.find(data)?.val['align'] ?? 0n) <= SECTOR) return data;
+    bricks.create('align', align, {});
+    bricks.connect(align, 0, data);
+    await bricks.power(align, true);
+    return align;
   }
 
   /**
@@ -111,7 +128,7 @@ export class Replay {
     const status = bricks.find(this.#names.replay);
     if (status && (status.button || !status.ledOff)) await bricks.power(this.#names.replay, false);
     const last = this.applied();
-    await bricks.remove(this.#names.replay);
+    for (const name of [this.#names.replay, this.#names.align]) await bricks.remove(name);
     if (this.#log) await bricks.remove(this.#names.log(this.#log.number));
     this.#log = undefined;
     this.#end = 0n;

@@ -6,7 +6,7 @@
  */
 import type { BrickType } from './types.js';
 
-const FILE = ['size', 'reads', 'writes', 'flushes', 'bytesRead', 'bytesWritten', 'direct'];
+const FILE = ['size', 'reads', 'writes', 'flushes', 'bytesRead', 'bytesWritten', 'direct', 'align'];
 const EXPORT = ['clients', 'reads', 'writes', 'flushes', 'bytesRead', 'bytesWritten', 'inFlight'];
 
 export const COUNTERS: Readonly<Partial<Record<BrickType, readonly string[]>>> = {

@@ -108,6 +108,41 @@ vmTest(
 );
 
 vmTest(
+  'disks with blocks of 4096 and of 512 bytes replicate to each other, and recover',
+  async (t, lab) => {
+    const nodes = await Promise.all([
+      VmNode.make(lab, 'a', { ...NODE, disk: { ...NODE.disk, block: 4096 } }),
+      VmNode.make(lab, 'b', NODE),
+    ]);
+    const [a, b] = nodes;
+    const block = (node: VmNode): Promise<string> =>
+      node.vm.sh(`cat '/sys/block/mars!${DEVICE}/queue/logical_block_size'`);
+    a.vm.expected.push(/EXT4-fs .*recover/);
+    await VmCluster.of(nodes);
+    await resource(nodes);
+    t.is(await block(a), '4096\n');
+    await a.vm.sh(`mkfs.ext4 -q ${DISK} 24M; mount ${DISK} /mnt; cp /usr/bin/busybox /mnt/file; sync`);
+    await a.vm.powerCut();
+    await a.boot();
+    await a.vm.until(`test -b ${DISK}`);
+    await a.vm.sh(`mount ${DISK} /mnt; cmp /mnt/file /usr/bin/busybox; umount /mnt`);
+    await a.marsadm(['wait-umount', R]);
+
+    await b.marsadm(['primary', R]);
+    t.is(await block(b), '512\n');
+    const sectors = [1, 9, 10, 15, 24].map((n) => BEHIND * 8 + n);
+    for (const sector of sectors)
+      await b.vm.sh(
+        `dd if=/usr/bin/busybox of=${DISK} bs=512 skip=${sector % 100} seek=${sector} count=2 oflag=direct`,
+      );
+    t.is(await disks([b, a], b), 1);
+    for (const node of nodes) await node.marsadm(['up', R]);
+    await a.marsadm(['primary', R]);
+  },
+  { enoughOn: '6.1', timeout: 600000 },
+);
+
+vmTest(
   'a daemon is killed under load: the device stays, the next one adopts it, nothing is lost',
   async (t, lab) => {
     const nodes = await Promise.all([
