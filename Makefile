@@ -96,11 +96,8 @@ module_install:
 # --- install ---
 
 install: build
-	install -d $(DESTDIR)$(PREFIX)/lib/mars/{dist,node_modules,build/Release} $(DESTDIR)$(PREFIX)/bin
-	cp -r package.json bin $(DESTDIR)$(PREFIX)/lib/mars/
-	cp -r dist/src $(DESTDIR)$(PREFIX)/lib/mars/dist/
-	cd node_modules && cp -rL --parents $$(node ../scripts/runtime-modules.mjs) $(abspath $(DESTDIR)$(PREFIX))/lib/mars/node_modules/
-	install -m 0755 build/Release/*.node $(DESTDIR)$(PREFIX)/lib/mars/build/Release/
+	node scripts/install-programs.mjs $(DESTDIR)$(PREFIX)/lib/mars
+	install -d $(DESTDIR)$(PREFIX)/bin
 	for p in marsadm marsd; do ln -sf ../lib/mars/bin/$$p $(DESTDIR)$(PREFIX)/bin/$$p; done
 	scripts/kernel-source.sh $(DESTDIR)/usr/src/mars-$(VERSION) copy
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d packaging/udev/65-mars.rules

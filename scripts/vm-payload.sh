@@ -14,17 +14,10 @@ vm=$PWD/build/vm
 out=$(realpath -m "${MARS_VM_PAYLOAD:-$vm/payload}")
 
 common() {
-  local to=$1 m
-  mkdir -p "$to"/{dist,node_modules,build/Release,tools,packaging}
-  cp -r dist/src "$to/dist/"
-  cp -r bin package.json "$to/"
+  local to=$1
+  node scripts/install-programs.mjs "$to"
+  mkdir -p "$to"/{tools,packaging}
   cp -r packaging/. "$to/packaging/"
-  for m in $(node scripts/runtime-modules.mjs); do
-    mkdir -p "$(dirname "$to/node_modules/$m")"
-    cp -rL "node_modules/$m" "$to/node_modules/$m"
-  done
-  find "$to" \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) -delete
-  cp build/Release/*.node "$to/build/Release/"
   cp build/c/guest/* "$to/tools/" 2>/dev/null || true
 }
 
