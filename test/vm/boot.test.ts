@@ -22,12 +22,14 @@ function installed(lab: VmLab): string {
 
 const DATA = '/dev/disk/by-id/virtio-lab-hosta-data';
 const DEVICE = '/dev/mars/mydata';
+const MORE = '/dev/disk/by-id/virtio-lab-hosta-more';
 
 /** A machine that was booted with what is installed, /mars mounted by its fstab; nothing of mars runs. */
 async function machine(lab: VmLab): Promise<Vm> {
   const vm = lab.add('hosta', { systemd: { layers: [installed(lab)] } });
   const state = await vm.disk('mars', { size: 512 << 20 });
   await vm.disk('data', { size: 128 << 20 });
+  await vm.disk('more', { size: 16 << 20 });
   await vm.start();
   await vm.sh(
     `mkfs.ext4 -q -L marsstate ${state.path}; echo 'LABEL=marsstate /mars ext4 nofail,x-systemd.device-timeout=infinity 0 2' >>/etc/fstab; ` +
@@ -48,7 +50,8 @@ vmTest(
     await vm.sh('modprobe mars');
     await vm.until('systemctl is-active marsd', 600000);
     await vm.sh(`marsadm create-resource mydata ${DATA}`, { timeout: 600000 });
-    await vm.until(`test -b ${DEVICE}`, 600000);
+    await vm.sh(`marsadm create-resource more ${MORE}`, { timeout: 600000 });
+    await vm.until(`test -b ${DEVICE} -a -b /dev/mars/more`, 600000);
     await vm.sh(
       `mkfs.ext4 -q ${DEVICE} && mkdir /data && mount ${DEVICE} /data && echo kept >/data/f && umount /data && sync`,
     );
@@ -59,10 +62,13 @@ vmTest(
     await vm.start();
     t.not((await vm.exec(['test', '-e', DEVICE])).code, 0);
     await vm.sh('modprobe mars');
-    await vm.until(`test -b ${DEVICE}`, 600000);
+    await vm.until(`test -b ${DEVICE} -a -b /dev/mars/more`, 600000);
     t.is(await vm.sh(`mount ${DEVICE} /data && cat /data/f; umount /data`), 'kept\n');
 
-    t.log('a reboot with the module loaded at boot, and a file system on the device in fstab');
+    t.log(
+      'a reboot with the module loaded at boot, and a file system on the device in fstab; what is down stays so',
+    );
+    await vm.sh('marsadm down more', { timeout: 600000 });
     await vm.sh(
       `cp /usr/share/mars/modules-load.d/mars.conf /etc/modules-load.d/; ` +
         `echo '${DEVICE} /data ext4 nofail,x-systemd.requires=marsd.service,x-systemd.device-timeout=infinity 0 0' ` +
@@ -73,6 +79,8 @@ vmTest(
     await vm.booted(2);
     await vm.until('mountpoint -q /data', 600000);
     t.is(await vm.sh('cat /data/f'), 'kept\n');
+    t.is(await vm.sh('marsadm view-is-attached more', { timeout: 600000 }), '0\n');
+    await vm.sh('test ! -e /dev/mars/more');
   },
   { timeout: 2400000 },
 );

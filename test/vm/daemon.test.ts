@@ -193,13 +193,20 @@ vmTest(
     await a.start();
     t.is(await link(a, 'actual-a/alive'), '1');
     t.regex(a.log.slice(said), /still primary/);
-    await a.vm.sh('umount /mnt');
+
+    t.log('its disk grows: so does the device, in use');
+    await a.vm.growDisk(a.data, 40 << 20);
+    await a.vm.until(`[ $(readlink /mars/resource-${R}/actsize-a) = ${40 << 20} ]`);
+    await a.marsadm(['resize', R]);
+    await a.vm.until(`[ $(cat '/sys/block/mars!${DEVICE}/size') = ${(40 << 20) / 512} ]`);
+    await a.vm.sh(`dd if=/usr/bin/busybox of=${DISK} bs=4k seek=9984 count=100 conv=fsync; umount /mnt`);
     t.is(await a.stop(), 0);
     await a.vm.sh(`test -b ${DISK}`);
     await a.start();
     await a.marsadm(['down', R]);
     t.is(await a.vm.sh('marsctl list'), '');
     await a.vm.sh(`test ! -e ${DISK}; mount ${a.data.path} /mnt; cat /mnt/f /mnt/g; umount /mnt`);
+    await a.vm.sh(`dd if=${a.data.path} bs=4k skip=9984 count=100 | cmp -n 409600 - /usr/bin/busybox`);
   },
   { enoughOn: '6.12', timeout: 600000 },
 );

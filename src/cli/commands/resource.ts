@@ -111,7 +111,7 @@ export const resourceCommands: readonly Command[] = [
     group: 'resource',
     summary: 'let a resource grow, after all data devices have grown; only on the primary',
     details:
-      'Without SIZE it grows as far as the smallest data device allows. Waits until the exported device has the new size; who has it open sees that when opening it again.',
+      'Without SIZE it grows as far as the smallest data device allows, as each daemon has measured its own: every two seconds. Waits until the exported device has the new size; an NBD client sees that when it connects again.',
     run: (ctx, input) => {
       const size = sizeArgument(input.args[1]);
       return ctx.perResource(arg(input, 0), (sit, resource) => planResize(sit, resource, size));

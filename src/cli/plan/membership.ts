@@ -273,7 +273,10 @@ export function planResize(sit: Situation, r: string, wanted: bigint | undefined
     });
   if (bytes < size(s)) throw new MarsError('size-shrinks', `${size(s)} bytes now, ${bytes} wished`);
   const waitFor = sit.daemon ? [deviceHasSize(r, sit.me, bytes)] : [];
-  if (bytes === size(s)) return plan(`resource ${r} already has ${humanSize(bytes)}`, { waitFor });
+  if (bytes === size(s)) {
+    const found = `${smallest.host} has ${humanSize(smallest.bytes)} as last measured`;
+    return plan(`resource ${r} already has ${humanSize(bytes)}; ${found}`, { waitFor });
+  }
   return plan(`resource ${r} has grown from ${humanSize(size(s))} to ${humanSize(bytes)}`, {
     warnings: sit.daemon ? [] : [DAEMON_NOTE],
     writes: { [keys.size(r)]: bytes.toString(), [keys.syncstatus(r, sit.me)]: bytes.toString() },
