@@ -238,8 +238,10 @@ static int if_fits(struct mars_brick *brick, unsigned int nr, enum mars_reason *
 	spin_lock(&ifb->lock);
 	closing = ifb->closing;
 	spin_unlock(&ifb->lock);
-	/* on its way off the disk may be gone already, and promises nothing any more */
-	return closing ? 0 : if_disk_fits(ifb, reason);
+	if (!closing)
+		return if_disk_fits(ifb, reason);
+	/* it promises nothing any more, but its files and links may still be there */
+	return READ_ONCE(ifb->disk) ? if_disk_stands(ifb, reason) : 0;
 }
 
 static void if_status(struct mars_brick *brick, struct mars_ctl_status *st)

@@ -14,7 +14,8 @@
  * only it, may wait for readers of sysfs and for IO, so it holds no lock of ours and
  * runs on a system queue that no IO depends on.
  *
- * What the disk said of itself when it came up stays true until it is gone: a rewiring
+ * What the disk stands on stays until it is gone, as readers of sysfs and the work item
+ * look there, and what it said of itself stays true while somebody may open it: a rewiring
  * below it is refused unless logger and bottom stay the same and the limits still hold.
  *
  * Lock order: mars_topology_lock, then if_names_lock, then ifb->lock.  open and release
@@ -51,7 +52,7 @@ struct if_brick {
 	struct work_struct work;	/* brings the disk up or down, as todo says */
 	bool added;			/* work item only */
 	bool linked;			/* work item only: the disk stands as holder of lower */
-	/* the way down, constant while there is a disk: if_disk_fits() */
+	/* the way down, constant while there is a disk, and the bricks stay on: if_fits() */
 	struct mars_brick *logger;	/* the first on it, or NULL */
 	struct mars_brick *bottom;
 	struct block_device *lower;	/* what bottom has open, with a reference; NULL when that
@@ -86,6 +87,8 @@ void if_disk_free(struct if_brick *ifb);
 int if_disk_add(struct if_brick *ifb);
 /** if_disk_del - make it vanish; no lock held */
 void if_disk_del(struct if_brick *ifb);
+/** if_disk_stands - are logger and bottom those it came up with?  Under mars_topology_lock */
+int if_disk_stands(struct if_brick *ifb, enum mars_reason *reason);
 /** if_disk_fits - can the disk go on with what the wires show?  Under mars_topology_lock */
 int if_disk_fits(struct if_brick *ifb, enum mars_reason *reason);
 /** if_disk_resize - take the size from below again; under mars_topology_lock */

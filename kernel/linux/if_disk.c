@@ -244,17 +244,26 @@ void if_disk_del(struct if_brick *ifb)
 	ifb->added = false;
 }
 
-/* Limits said once can't be taken back: file systems and stacked disks rely on them. */
-int if_disk_fits(struct if_brick *ifb, enum mars_reason *reason)
+int if_disk_stands(struct if_brick *ifb, enum mars_reason *reason)
 {
-	struct request_queue *q = ifb->disk->queue;
 	struct mars_brick *logger, *bottom = NULL;
-	struct xio_info info;
-	int err;
 
 	logger = look_below(ifb, &bottom);
 	if (logger != ifb->logger || bottom != ifb->bottom)
 		return mars_refuse(reason, MARS_R_NOT_NOW);
+	return 0;
+}
+
+/* Limits said once can't be taken back: file systems and stacked disks rely on them. */
+int if_disk_fits(struct if_brick *ifb, enum mars_reason *reason)
+{
+	struct request_queue *q = ifb->disk->queue;
+	struct xio_info info;
+	int err;
+
+	err = if_disk_stands(ifb, reason);
+	if (err)
+		return err;
 	err = get_info(ifb, &info, reason);
 	if (err)
 		return err;

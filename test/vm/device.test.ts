@@ -116,6 +116,27 @@ vmTest('what it stands on can be rewired only as far as it stays true', async (t
   await control(vm, 'connect i 0 s\ndisconnect i 0\n');
 });
 
+vmTest('what it stands on stays until the disk is gone', async (t, lab) => {
+  const vm = await lab.vm('a');
+  await vm.sh('modprobe mars; truncate -s 1M /tmp/b /tmp/o');
+  const image = (name: string): string =>
+    `create file ${name}\nset ${name} file.path text /tmp/${name}\nset ${name} file.flags excl\nswitch ${name} on\n`;
+  await control(vm, image('b') + image('o') + DISK('b') + 'create check c\nconnect c 0 b\nswitch c on\n');
+  // the only processor that work items may use has something else to do: switched off, the disk is still there
+  await vm.sh('echo 1 >/sys/devices/virtual/workqueue/cpumask');
+  await vm.put(
+    '/tmp/between',
+    'marsctl switch i off nowait; [ -d "/sys/block/mars!x/mars" ] && echo yes >/tmp/there; ' +
+      'marsctl connect i 0 o 2>/tmp/other; marsctl connect i 0 c && echo yes >/tmp/onlooker',
+  );
+  await vm.sh('taskset 1 chrt -f 1 sh /tmp/between');
+  t.is(await vm.get('/tmp/there'), 'yes\n');
+  t.regex(await vm.get('/tmp/other'), /: not-now \(/);
+  t.is(await vm.get('/tmp/onlooker'), 'yes\n');
+  await vm.until('[ "$(marsctl status i off)" = 1 ] && ! test -e "/sys/block/mars!x"');
+  await control(vm, 'connect i 0 o\n');
+});
+
 vmTest('names fit a disk or are refused with words', async (t, lab) => {
   const { vm, data } = await direct(lab);
   const longest = 'abcdefghijklmnopqrstuvwxyz';
