@@ -158,6 +158,8 @@ static void transfer(struct file_brick *fb, struct xio_request *rq)
 	a->iocb.ki_pos = rq->pos + a->done;
 	if (fb->low.direct)
 		a->iocb.ki_complete = iocb_complete;
+	if (write)
+		a->iocb.ki_flags |= IOCB_WRITE;	/* overlayfs asks at the end which way it was */
 	if (write && rq->flags & XIO_FUA)
 		a->iocb.ki_flags |= IOCB_DSYNC;
 	iov_iter_bvec(&iter, write ? ITER_SOURCE : ITER_DEST, rq->vec, rq->nr_vec,

@@ -75,6 +75,21 @@ vmTest('file: where there is no direct IO the page cache is used, and said so', 
   t.pass();
 });
 
+vmTest('file: above an overlay, what lies below can be frozen afterwards', async (t, lab) => {
+  const vm = await withFs(lab, 'ext4');
+  await vm.sh(
+    'cd /mnt/f; mkdir lower upper work; mkdir -p /mnt/o; truncate -s 8M upper/image; ' +
+      'mount -t overlay -o lowerdir=/mnt/f/lower,upperdir=/mnt/f/upper,workdir=/mnt/f/work none /mnt/o',
+  );
+  const dev = await showDisk(vm, 'o', { type: 'file', path: '/mnt/o/image', flags: 'excl,direct' });
+  t.is(await field(vm, 'o-low', 'direct'), '1');
+  await vm.sh(verify(dev, '--rw=randwrite --bs=4k --size=1m --iodepth=8 --direct=1'));
+  // it waits for ever for a write that has not told of its end
+  await vm.sh('timeout -s KILL 60 fsfreeze -f /mnt/f && fsfreeze -u /mnt/f');
+  await hideDisk(vm, 'o');
+  await vm.sh('umount /mnt/o; umount /mnt/f; rmmod mars');
+});
+
 vmTest('file: what it is not meant for is refused with the reason', async (t, lab) => {
   const vm = await withFs(lab, 'ext4');
   const path = '/mnt/f/image';
