@@ -14,6 +14,7 @@
  */
 #include <linux/string.h>
 
+#include "core/trace.h"
 #include "if.h"
 #include "types.h"
 #include "work.h"
@@ -59,15 +60,30 @@ static bool name_ok(const char *name, u32 len)
 	return len && name[0] != '.';
 }
 
+/* --- state --- */
+
+static u8 state_of(int error)
+{
+	return error ? MARS_S_IO_ERROR : MARS_S_OK;
+}
+
+/* Power on and, behind it, the work item. */
+static void set_error(struct if_brick *ifb, int error)
+{
+	if (ifb->error == error)
+		return;
+	WRITE_ONCE(ifb->error, error);
+	trace_mars_state(&ifb->brick, state_of(error), error);
+	mars_brick_event(&ifb->brick, MARS_EV_STATE);
+}
+
 /* --- up and down: the work item --- */
 
 static void if_raise(struct if_brick *ifb)
 {
 	int err = if_disk_add(ifb);
 
-	WRITE_ONCE(ifb->error, err);
-	if (err)
-		mars_brick_event(&ifb->brick, MARS_EV_STATE);
+	set_error(ifb, err);
 	mars_brick_leds(&ifb->brick, !err, err);
 }
 
@@ -120,7 +136,7 @@ static int if_power_on(struct if_brick *ifb, enum mars_reason *reason)
 		return err;
 	}
 	mars_module_hold();
-	WRITE_ONCE(ifb->error, 0);
+	set_error(ifb, 0);
 	reinit_completion(&ifb->empty);
 	mars_gate_open(&ifb->gate);
 	mars_brick_leds(&ifb->brick, false, false);
@@ -259,7 +275,7 @@ static void if_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	st->val[MARS_V_NBD_IN_FLIGHT] = if_in_flight(ifb);
 	st->nr_val = MARS_V_NBD_IN_FLIGHT + 1;
 	st->error = READ_ONCE(ifb->error);
-	st->state = st->error ? MARS_S_IO_ERROR : MARS_S_OK;
+	st->state = state_of(st->error);
 }
 
 const struct mars_brick_type if_brick_type = {

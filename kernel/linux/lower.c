@@ -15,6 +15,7 @@
 #include <linux/errno.h>
 #include <linux/string.h>
 
+#include "core/trace.h"
 #include "lower.h"
 #include "work.h"
 
@@ -73,6 +74,22 @@ int mars_lower_set(struct mars_brick *brick, u32 key, u64 value, const char *tex
 	return mars_refuse(reason, MARS_R_NO_KEY);
 }
 
+/* --- state --- */
+
+static u8 state_of(int error)
+{
+	return error ? MARS_S_IO_ERROR : MARS_S_OK;
+}
+
+/* 0 or -errno from now on; any context.  Changes at the same moment may be told in any order. */
+static void set_error(struct mars_lower *low, int error)
+{
+	if (READ_ONCE(low->error) == error || xchg(&low->error, error) == error)
+		return;
+	trace_mars_state(&low->brick, state_of(error), error);
+	mars_brick_event(&low->brick, MARS_EV_STATE);
+}
+
 /* --- power --- */
 
 static void stop_lanes(struct mars_lower *low)
@@ -96,7 +113,7 @@ static int power_on(struct mars_lower *low, enum mars_reason *reason)
 	mars_brick_slow_end(&low->brick);
 	if (err)
 		return err;
-	WRITE_ONCE(low->error, 0);
+	set_error(low, 0);
 	WRITE_ONCE(low->lost, false);
 	smp_store_release(&low->open, true);
 	mars_module_hold();
@@ -171,8 +188,7 @@ static void note(struct mars_lower *low, int status)
 		return;
 	if (!status && READ_ONCE(low->lost))
 		return;
-	if (READ_ONCE(low->error) != status && xchg(&low->error, status) != status)
-		mars_brick_event(&low->brick, MARS_EV_STATE);
+	set_error(low, status);
 }
 
 void mars_lower_done(struct mars_lower *low, struct xio_request *rq, int status)
@@ -209,7 +225,7 @@ void mars_lower_status(struct mars_brick *brick, struct mars_ctl_status *st)
 	st->val[MARS_V_FILE_BYTES_WRITTEN] = atomic64_read(&low->bytes_written);
 	st->nr_val = MARS_V_FILE_ALIGN + 1;
 	st->error = READ_ONCE(low->error);
-	st->state = st->error ? MARS_S_IO_ERROR : MARS_S_OK;
+	st->state = state_of(st->error);
 }
 
 void mars_lower_init(struct mars_lower *low, const struct mars_lower_ops *ops,
