@@ -44,20 +44,40 @@ vmTest('writers run out of shadow memory together, and none is forgotten', async
 vmTest('flushes, writes that go through and reads of the same blocks meet', async (t, lab) => {
   const stack = await primary(lab);
   const job = (name: string, ...words: string[]): string =>
-    `fio --name=${name} --filename=${stack.dev} --direct=1 --size=4m --time_based --runtime=6 --output-format=terse ${words.join(' ')}`;
+    `fio --name=${name} --filename=${stack.dev} --direct=1 --size=4m --output-format=terse ${words.join(' ')} >/tmp/fio.${name} 2>&1`;
+  const verify = '--verify=crc32c --do_verify=1 --verify_fatal=1';
+  // the first two own their blocks, the others share theirs until those are through
+  const owners = {
+    w: `--rw=randwrite --bs=4k --ioengine=libaio --iodepth=16 --fsync=4 ${verify}`,
+    f: `--rw=randwrite --bs=8k --ioengine=psync --sync=1 --offset=4m ${verify}`,
+  };
+  const others = {
+    a: '--rw=randwrite --bs=4k --ioengine=libaio --iodepth=16 --fsync=4 --offset=8m',
+    s: '--rw=randwrite --bs=8k --ioengine=psync --sync=1 --offset=8m',
+    d: '--rw=randtrim --bs=16k --ioengine=psync --offset=8m',
+    r: '--rw=randread --bs=64k --ioengine=libaio --iodepth=8 --size=12m',
+  };
+  const start = (name: string, script: string): string => `(${script}) & ${name}=$!`;
+  const end = (name: string): string =>
+    `wait $${name} || { cat /tmp/fio.${name}; failed="$failed ${name}"; }`;
   await stack.vm.sh(
-    `(${job('w', '--rw=randwrite --bs=4k --ioengine=libaio --iodepth=16 --fsync=4')} & ` +
-      `${job('f', '--rw=randwrite --bs=8k --ioengine=psync --sync=1')} & ` +
-      `${job('r', '--rw=randread --bs=64k --ioengine=libaio --iodepth=8')} & ` +
-      `${job('d', '--rw=randtrim --bs=16k --ioengine=psync')} & wait) >/tmp/fio.out 2>&1`,
+    [
+      ...Object.entries(owners).map(([name, words]) => start(name, job(name, words))),
+      ...Object.entries(others).map(([name, words]) =>
+        start(name, `while ${job(name, words)}; do [ ! -e /run/through ] || exit 0; done; exit 1`),
+      ),
+      ...Object.keys(owners).map(end),
+      'touch /run/through',
+      ...Object.keys(others).map(end),
+      'echo "failed: $failed"; [ -z "$failed" ]',
+    ].join('\n'),
     { timeout: 300000 },
   );
-  await stack.vm.sh(`dd if=${stack.dev} bs=1M count=4 iflag=direct 2>/dev/null | sha256sum >/tmp/shown`);
+  const content = (disk: string): Promise<string> =>
+    stack.vm.sh(`dd if=${disk} bs=1M count=12 iflag=direct 2>/dev/null | sha256sum`);
+  const shown = await content(stack.dev);
   await stack.down();
-  await stack.vm.sh(
-    `dd if=${stack.data.path} bs=1M count=4 iflag=direct 2>/dev/null | sha256sum | cmp - /tmp/shown`,
-  );
-  t.pass();
+  t.is(await content(stack.data.path), shown);
 });
 
 async function comesAndGoes(t: ExecutionContext, stack: Stack): Promise<void> {

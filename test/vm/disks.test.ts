@@ -170,16 +170,18 @@ vmTest('bdev: on, off, on again under load, without a rest', async (t, lab) => {
   await vm.sh('marsctl batch', {
     stdin: `${lowerCommands('l', { type: 'bdev', path: disk.path })}\nswitch l off\n`,
   });
-  for (let round = 0; round < 3; round++) {
-    const dev = await showDisk(vm, 'r', { type: 'bdev', path: disk.path, flags: 'excl' });
-    await vm.sh(
-      `fio --name=l --filename=${dev} --rw=randrw --bs=4k --iodepth=32 --ioengine=libaio --direct=1 --size=2m >/dev/null & ` +
-        `while marsctl switch r off >/dev/null 2>&1 && [ -d /proc/$! ]; do :; done; wait`,
-    );
-    await vm.sh('marsctl switch r off; marsctl destroy r; marsctl switch r-low off; marsctl destroy r-low');
-  }
+  const dev = await showDisk(vm, 'r', { type: 'bdev', path: disk.path, flags: 'excl' });
+  // the load holds the disk open until its end, from before it begins
+  const round = [
+    `exec 9<${dev}`,
+    `(${verify(dev, '--rw=randwrite --bs=4k --iodepth=32 --size=2m --direct=1')}) & load=$!`,
+    'until marsctl switch r off 2>/tmp/why; do grep -q ": open (" /tmp/why || { cat /tmp/why; exit 1; }; echo refused; exec 9<&-; done',
+    'wait $load || exit 1',
+    'marsctl switch r-low off && marsctl switch r-low on && marsctl switch r on && echo again',
+  ].join('\n');
+  for (let i = 0; i < 3; i++) t.regex(await vm.sh(round), /^(refused\n)+again\n$/, `round ${i}`);
+  await hideDisk(vm, 'r');
   await vm.sh('marsctl destroy l; rmmod mars');
-  t.pass();
 });
 
 vmTest('a disk that hangs while it is switched on holds up no other', async (t, lab) => {
