@@ -17,4 +17,9 @@ node_modules/.bin/prettier --check --log-level warn .
 foreign=$(grep -nE '^#include <' kernel/core/*.[ch] kernel/bricks/*.[ch] | grep -vE '<(linux|asm|crypto)/' || true)
 [ -z "$foreign" ] || { echo "not a kernel header:" >&2; echo "$foreign" >&2; exit 1; }
 
+# What kernels differ in is asked for by probes, and answered in compat/ only.
+versions=$(grep -rnE --include='*.[ch]' '\<(HAVE_[A-Z]|LINUX_VERSION_CODE|KERNEL_VERSION)' kernel |
+  grep -vE '^kernel/linux/compat/.*\<HAVE_[A-Z]' || true)
+[ -z "$versions" ] || { echo "differences of kernels belong in kernel/linux/compat:" >&2; echo "$versions" >&2; exit 1; }
+
 echo "check passed"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Compiles mars.ko anew with W=1, every warning an error, frames up to 1 KiB, and sparse.
 # Once for each kernel whose headers are installed or were unpacked by kernel-headers.sh;
-# KDIR=folder for just that one.
+# KDIR=folder for just that one.  With CI in the environment both series must be among them.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,5 +34,10 @@ done
 if [ "$seen" = " " ]; then
   [ -z "${KDIR:-}" ] || { echo "KDIR=$KDIR holds no configured kernel headers"; exit 1; }
   echo "skipped: no kernel headers here; install linux-headers-$(dpkg --print-architecture 2>/dev/null || echo generic)"
+fi
+if [ -n "${CI:-}" ] && [ -z "${KDIR:-}" ]; then
+  for series in 6.1 6.12; do
+    [[ $seen == *" $series."* ]] || { echo "FAILED  no headers of Linux $series here"; failed=1; }
+  done
 fi
 exit $failed
