@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
  * Every write and flush below data disk and log disk is recorded in one order while a file system
- * works on /dev/mars/x. Then the power is cut at flush marks of that record, each time with
- * another part of what was not flushed: recovery, file system check, everything there that was
- * reported durable until then. One disk keeping all and the other nothing shows that neither
- * runs ahead of the other: no data before its record, no position before the data.
+ * works on /dev/mars/x. Then the power is cut at flush marks of that record (as many as
+ * MARS_CRASH_POINTS says; the first and the last are always among them), each time with another
+ * part of what was not flushed: recovery, file system check, everything there that was reported
+ * durable until then. One disk keeping all and the other nothing shows that neither runs ahead of
+ * the other: no data before its record, no position before the data.
  */
 import { Recorder, type Survival } from '../../lab/vm/recorder.js';
 import { fsck, Load, mkfs, seeded, Stack, type Fs, type Random } from './stack.js';
@@ -23,10 +24,10 @@ const FATES: readonly Readonly<Record<'data' | 'log', Survival>>[] = [
   { data: 'none', log: 'random' },
 ];
 
-/** Numbers of moments right behind a flush: all, or a choice of them in their order. */
+/** Numbers of moments right behind a flush, in their order: all, or the first, the last and a choice of the others. */
 function flushMarks(recorder: Recorder, random: Random): number[] {
   const marks = recorder.moments.flatMap((m, index) => (m.kind === 'flush' ? [index + 1] : []));
-  while (marks.length > POINTS) marks.splice(random(marks.length), 1);
+  while (marks.length > Math.max(POINTS, 2)) marks.splice(1 + random(marks.length - 2), 1);
   return marks;
 }
 
