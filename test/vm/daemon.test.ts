@@ -104,7 +104,7 @@ vmTest(
     for (const node of nodes) t.is(await node.stop(), 0);
     await a.vm.sh('rmmod mars');
   },
-  { timeout: 600000 },
+  { enoughOn: '6.12', timeout: 600000 },
 );
 
 vmTest(

@@ -3,9 +3,11 @@
  * Machines of a cluster lose power, the whole way through module and daemon: the secondary
  * while it fetches and replays, the primary while it is written, and what neither had flushed is
  * gone. Each comes back by what a boot does. Everything that was reported durable is there, the
- * replicas become equal, byte for byte.
+ * replicas become equal, byte for byte. Where both stock kernels are there, the secondary runs
+ * another one than the primary.
  */
-import { VmCluster, type NodeOptions, type VmNode } from '../../lab/vm/cluster.js';
+import { VmCluster, VmNode, type NodeOptions } from '../../lab/vm/cluster.js';
+import { kernelNames } from '../../lab/vm/files.js';
 import { fsck, Load, mkfs, seeded, type Fs } from './stack.js';
 import { vmTest } from './support.js';
 
@@ -36,8 +38,13 @@ for (const { fs, enoughOn } of [
         stateSize: 192 * MIB,
         daemonArgs: ['--credits=16M'],
       };
-      const cluster = await VmCluster.form(lab, ['a', 'b'], options);
-      const [a, b] = [cluster.node('a'), cluster.node('b')];
+      const other = kernelNames().find((name) => name !== lab.kernel.name) ?? lab.kernel.name;
+      const nodes = await Promise.all([
+        VmNode.make(lab, 'a', options),
+        VmNode.make(lab, 'b', { ...options, kernel: other }),
+      ]);
+      const [a, b] = nodes;
+      const cluster = await VmCluster.of(nodes);
       for (const { vm } of [a, b]) vm.expected.push(/EXT4-fs .*recover/, /XFS .*recover/i);
       await cluster.resource(R);
       await a.vm.sh(mkfs(fs, DISK));
