@@ -16,7 +16,7 @@ import path from 'node:path';
 import { EngineError } from '../engine/errors.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { Place } from '../engine/homes.js';
-import type { BrickStatus, LogIdent } from '../engine/types.js';
+import type { BrickState, BrickStatus, LogIdent } from '../engine/types.js';
 import { MarsError } from '../errors.js';
 import type { LogRef, Point } from '../strategy/history.js';
 import type { OpenGoal } from '../strategy/resource.js';
@@ -31,8 +31,6 @@ import type { Timers } from './publisher.js';
 import type { Ids, LogStore } from './logstore.js';
 
 const EMPTY = '0'.repeat(32);
-/** States in which a rotation does not come to its end. */
-const STUCK: ReadonlySet<string> = new Set(['log-write-error', 'bad-log']);
 /** How long a daemon that is stopped waits for an open device to be written back, ms. */
 const DRAIN_MS = 10_000;
 
@@ -299,12 +297,18 @@ export class Primary {
     if (log) await fs.truncate(this.#store.path(ref), Number(log.end));
   }
 
-  /** May a rotation start now? Only two logs are written at a time. */
+  /**
+   * May a rotation start now? Only two logs are written at a time. A logger that could not write
+   * its log takes no other one either: a device that is opened anew begins a new log.
+   */
   canRotate(): boolean {
-    return !this.#old && !this.#rotating;
+    return !this.#old && !this.#rotating && this.status()?.state !== 'log-write-error';
   }
 
-  /** Go on in a fresh log; resolves once the new one is written. Writers do not wait. */
+  /**
+   * Go on in a fresh log; resolves once the new one is written. Writers do not wait. Rejects with
+   * MarsError `bad-log` or `log-write-error` when that will not happen.
+   */
   async rotate(): Promise<void> {
     const next = { number: this.#log.number + 1n, origin: this.#log.origin };
     const slot = this.#otherSlot();
@@ -313,10 +317,11 @@ export class Primary {
       await this.#beginRotation(next, slot);
       const status = await this.#ctx.bricks.wait(
         this.logger,
-        (s) => s.val['durableNumber'] === next.number || STUCK.has(s.state),
+        (s) => s.val['durableNumber'] === next.number || isStuck(s.state),
       );
-      if (status.state === 'bad-log') throw new MarsError('bad-log', { found: this.#store.path(next) });
-      if (STUCK.has(status.state)) return;
+      // A log that has begun counts, whatever became of it since.
+      if (status.val['durableNumber'] !== next.number && isStuck(status.state))
+        throw new MarsError(status.state, { found: this.#store.path(next) });
       this.#store.grow(this.#log, status.val['prevEnd'] ?? 0n, status.digest2);
       // The header says what it was begun with, be it by an earlier daemon.
       this.#size = await this.#store.follow(next, status.val['durable'] ?? 0n, status.digest);
@@ -390,3 +395,7 @@ function placeOf(ctx: Context, resource: string): Place {
 
 const refusedAs = (error: unknown, ...reasons: readonly string[]): boolean =>
   error instanceof EngineError && reasons.includes(error.reason);
+
+/** Does a rotation not come to its end in this state? */
+const isStuck = (state: BrickState): state is 'log-write-error' | 'bad-log' =>
+  state === 'log-write-error' || state === 'bad-log';

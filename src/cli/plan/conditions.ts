@@ -83,11 +83,24 @@ export function answered(
   return {
     name: `${host}: ${resource} ${answer}>=${stamp}`,
     judge: (snap) => {
-      const text = fact({ snap, resource, host }, answer);
+      const s: Scope = { snap, resource, host };
+      const text = fact(s, answer);
       if (text !== undefined && /^\d+$/.test(text) && BigInt(text) >= BigInt(stamp)) return met;
-      return still(snap, me, host, `${resource} ${request} is not answered yet`);
+      const trouble = request === 'rotate' ? logTrouble(s) : undefined;
+      return trouble ?? still(snap, me, host, `${resource} ${request} is not answered yet`);
     },
   };
+}
+
+/** A logger that could not write its log begins no other one before it was off. */
+function logTrouble(s: Scope): Verdict | undefined {
+  if (fact(s, 'state') !== 'log-write-error') return undefined;
+  return failed(
+    new MarsError('log-write-error', {
+      found: `${s.host}: nothing more is written to the log of ${s.resource}`,
+      next: `mend the disk of the logs, close or unmount the device; marsadm detach ${s.resource}; marsadm attach ${s.resource}`,
+    }),
+  );
 }
 
 /**

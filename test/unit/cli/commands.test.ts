@@ -359,6 +359,21 @@ test('requests carry a fresh stamp and wait for an answer at least as new', asyn
   }
 });
 
+test('log-rotate does not wait for a logger that can write no log before it was off', async (t) => {
+  const b = new Bench(t);
+  b.resource();
+  b.daemonOn();
+  const running = b.start('log-rotate', 'r1', '--json');
+  await running.shows('hosta: r1 rotate is not answered yet');
+  b.write({ [keys.actual('r1', 'hosta', 'state')]: 'log-space-low' });
+  b.write({ [keys.actual('r1', 'hosta', 'state')]: 'log-write-error' });
+  const ran = await running.done;
+  t.is(ran.code, 1);
+  t.is(ran.json.reason, 'log-write-error');
+  t.regex(ran.json.next ?? '', /marsadm detach r1; marsadm attach r1/);
+  t.is((await b.run('log-delete', 'r1', '--timeout', '0')).code, 4, 'other requests can still be answered');
+});
+
 test('cron rotates and deletes on the primary, only deletes elsewhere', async (t) => {
   const a = new Bench(t);
   a.resource();
