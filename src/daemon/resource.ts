@@ -342,7 +342,7 @@ export class Resource {
     const size = parseCount(this.#value(keys.size(this.name)));
     if (device === undefined || size === undefined) return;
     const name = this.#names.data;
-    this.#blockDevice = await isBlockDevice(device);
+    this.#blockDevice = (await fs.stat(device).catch(() => undefined))?.isBlockDevice() ?? false;
     bricks.create(home.dataType(this.#blockDevice), name, {
       'file.path': { text: device },
       'file.flags': { value: FILE_FLAGS.excl },
@@ -354,6 +354,7 @@ export class Resource {
       this.#diskError = 0;
       await this.measure();
     } catch (error) {
+      this.#attached = false;
       this.#diskError = error instanceof EngineError ? error.errno : 5;
       await bricks.remove(name);
       throw error;
@@ -709,6 +710,3 @@ export class Resource {
     };
   }
 }
-
-const isBlockDevice = async (device: string): Promise<boolean> =>
-  (await fs.stat(device).catch(() => undefined))?.isBlockDevice() ?? false;

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/** A resource and the embedded engine, where a step fails in its middle: the next one does the rest. */
+import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { Bricks } from '../../../src/daemon/bricks.js';
+import { defaultTuning } from '../../../src/daemon/context.js';
+import { TreeNames } from '../../../src/daemon/names.js';
+import { Publisher, type Timers } from '../../../src/daemon/publisher.js';
+import { Resource } from '../../../src/daemon/resource.js';
+import { EmbeddedEngine } from '../../../src/engine/engine.js';
+import { homeOf } from '../../../src/engine/homes.js';
+import { keys } from '../../../src/tree/catalogue.js';
+import { NONE } from '../../../src/tree/types.js';
+import { diskDir } from '../engine/support.js';
+import { testTree, until } from '../tree/support.js';
+
+const R = 'r1';
+const HOST = 'hosta';
+const CLUSTER = 'c'.repeat(32);
+const SIZE = 1 << 20;
+
+/** An engine in whose way the test may get. */
+class Trapped extends EmbeddedEngine {
+  /** called when a brick has been switched */
+  switched: (name: string, on: boolean) => void = () => undefined;
+
+  override async power(name: string, on: boolean): Promise<void> {
+    await super.power(name, on);
+    this.switched(name, on);
+  }
+}
+
+/** The only member of a resource, with timers that go off when the test says so. */
+function setUp(t: ExecutionContext, primary: string) {
+  const dir = diskDir('resource');
+  const engine = new Trapped();
+  const { tree } = testTree(t, dir);
+  const stop = new AbortController();
+  // Neither engine nor tree keep the process alive.
+  const alive = setInterval(() => undefined, 60_000);
+  const disk = join(dir, 'disk');
+  writeFileSync(disk, '');
+  truncateSync(disk, SIZE);
+  mkdirSync(join(dir, `resource-${R}`), { recursive: true, mode: 0o700 });
+  tree.write({
+    [keys.uuid]: CLUSTER,
+    [keys.resourceUuid(R)]: 'd'.repeat(32),
+    [keys.size(R)]: `${SIZE}`,
+    [keys.timeline(R)]: '1',
+    [keys.data(R, HOST)]: disk,
+    [keys.syncstatus(R, HOST)]: `${SIZE}`,
+    [keys.primary(R)]: primary,
+    [keys.todo(R, HOST, 'attach')]: '1',
+  });
+  const armed = new Set<() => void>();
+  const timers: Timers = {
+    set(_ms, run) {
+      armed.add(run);
+      return { cancel: () => void armed.delete(run) };
+    },
+  };
+  const tick = (): void => {
+    const due = [...armed];
+    armed.clear();
+    for (const run of due) run();
+  };
+  const names = new TreeNames(CLUSTER, HOST);
+  const bricks = new Bricks(engine);
+  const resource = new Resource(
+    {
+      dir,
+      host: HOST,
+      tree,
+      engine,
+      home: homeOf('embedded'),
+      names,
+      bricks,
+      cluster: {
+        start: () => Promise.resolve(),
+        close: () => Promise.resolve(),
+        peers: () => [],
+        onPeerChange: () => undefined,
+        open: () => Promise.reject(new Error('there are no others')),
+        serve: () => undefined,
+      },
+      publisher: new Publisher(tree, timers, (error) => t.fail(String(error))),
+      timers,
+      settled: () => true,
+      tuning: { ...defaultTuning, segment: 4n << 20n },
+      randomHex: (bytes) => 'a5'.repeat(bytes),
+      log: (message) => t.log(message),
+    },
+    R,
+  );
+  const pump = bricks.pump(stop.signal);
+  t.teardown(async () => {
+    stop.abort();
+    await pump;
+    clearInterval(alive);
+    engine.shutdown();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  bricks.listen((event) => resource.onBrick(event));
+  const value = (fact: string): string | undefined => tree.snapshot().value(keys.actual(R, HOST, fact));
+  const fact = (name: string, wanted: (v: string | undefined) => boolean): Promise<void> =>
+    until(tree, () => wanted(value(name)));
+  return { disk, engine, tick, resource, bricks: names.of(R), value, fact };
+}
+
+test.serial('a disk that goes while it is attached is not attached, and is once it is back', async (t) => {
+  const { disk, engine, tick, resource, bricks, value, fact } = setUp(t, NONE);
+  const away = `${disk}.away`;
+  engine.switched = (name, on) => {
+    if (name === bricks.data && on) renameSync(disk, away);
+  };
+  resource.trigger();
+  await fact('msg-error', (v) => v !== undefined);
+  t.is(value('is-attached'), '0');
+  t.deepEqual(engine.list(bricks.all), []);
+
+  engine.switched = () => undefined;
+  renameSync(away, disk);
+  tick();
+  await fact('is-attached', (v) => v === '1');
+  t.true(engine.status(bricks.data).ledOn);
+  await resource.stop(false);
+});
