@@ -47,6 +47,8 @@ export class Primary {
   /** the log before, until the logger has let it go */
   #old: { readonly ref: LogRef; readonly slot: number } | undefined;
   #rotating = false;
+  /** of the logger, once it is off for good */
+  #last: BrickStatus | undefined;
   /** bytes of the device: it grows with the disk, when a new log begins */
   #size = 0n;
 
@@ -171,6 +173,8 @@ export class Primary {
   async #startLogger(goal: OpenGoal): Promise<void> {
     const { bricks, tuning } = this.#ctx;
     const ident = this.#ident(this.#log, goal.prev);
+    // What is left behind the end this log names would be taken for a part of the log before, at the next start.
+    if (goal.prev) await this.#trim(goal.prev);
     // A file without a valid header is what a crash left of an earlier start.
     if (!this.#store.get(this.#log)) await fs.rm(this.#store.path(this.#log), { force: true });
     await this.#createLog(this.#log);
@@ -288,13 +292,27 @@ export class Primary {
       if (!refusedAs(error, 'not-connected')) throw error;
     }
     await this.#ctx.bricks.remove(this.#brick(old.ref));
-    await this.#trim(old.ref);
+    await this.#giveBack(old.ref);
   }
 
-  /** Give back what was allocated ahead behind the end of a finished log. */
+  /** Cut a log that is finished at its end: what lies behind was allocated ahead, or its writing failed. */
   async #trim(ref: LogRef): Promise<void> {
     const log = this.#store.get(ref);
-    if (log) await fs.truncate(this.#store.path(ref), Number(log.end));
+    if (!log) return;
+    try {
+      await fs.truncate(this.#store.path(ref), Number(log.end));
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    }
+  }
+
+  /** The same for the sake of the space: neither a handover nor a rotation fails for want of it. */
+  async #giveBack(ref: LogRef): Promise<void> {
+    try {
+      await this.#trim(ref);
+    } catch (error) {
+      this.#ctx.log(`${this.#place.resource}: log ${ref.number} is not cut at its end: ${String(error)}`);
+    }
   }
 
   /**
@@ -358,16 +376,18 @@ export class Primary {
 
   /**
    * Take the device away and drain the logger. Throws EngineError `open` while
-   * the device is in use; then everything stays as it is.
+   * the device is in use; then everything stays as it is. After any other error
+   * it may be called again, and goes on.
    */
   async close(): Promise<BrickStatus> {
-    await this.#ctx.bricks.power(this.#names.device, false);
-    await this.#ctx.bricks.remove(this.#names.device);
-    const last = await this.#ctx.bricks.power(this.logger, false);
+    const { device } = this.#names;
+    if (this.#ctx.bricks.find(device)) await this.#ctx.bricks.power(device, false);
+    await this.#ctx.bricks.remove(device);
+    this.#last ??= await this.#ctx.bricks.power(this.logger, false);
     await this.progress();
     await this.#tearDown();
-    await this.#trim(this.#log);
-    return last;
+    await this.#giveBack(this.#log);
+    return this.#last;
   }
 
   /** Write everything back as far as it goes in a bounded time; the device stays. */

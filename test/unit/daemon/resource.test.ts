@@ -9,6 +9,7 @@ import { TreeNames } from '../../../src/daemon/names.js';
 import { Publisher, type Timers } from '../../../src/daemon/publisher.js';
 import { Resource } from '../../../src/daemon/resource.js';
 import { EmbeddedEngine } from '../../../src/engine/engine.js';
+import { EngineError } from '../../../src/engine/errors.js';
 import { homeOf } from '../../../src/engine/homes.js';
 import { keys } from '../../../src/tree/catalogue.js';
 import { NONE } from '../../../src/tree/types.js';
@@ -24,10 +25,17 @@ const SIZE = 1 << 20;
 class Trapped extends EmbeddedEngine {
   /** called when a brick has been switched */
   switched: (name: string, on: boolean) => void = () => undefined;
+  /** called before a brick is destroyed */
+  destroying: (name: string) => void = () => undefined;
 
   override async power(name: string, on: boolean): Promise<void> {
     await super.power(name, on);
     this.switched(name, on);
+  }
+
+  override destroy(name: string): void {
+    this.destroying(name);
+    super.destroy(name);
   }
 }
 
@@ -105,7 +113,7 @@ function setUp(t: ExecutionContext, primary: string) {
   const value = (fact: string): string | undefined => tree.snapshot().value(keys.actual(R, HOST, fact));
   const fact = (name: string, wanted: (v: string | undefined) => boolean): Promise<void> =>
     until(tree, () => wanted(value(name)));
-  return { disk, engine, tick, resource, bricks: names.of(R), value, fact };
+  return { disk, engine, tree, tick, resource, bricks: names.of(R), value, fact };
 }
 
 test.serial('a disk that goes while it is attached is not attached, and is once it is back', async (t) => {
@@ -124,5 +132,29 @@ test.serial('a disk that goes while it is attached is not attached, and is once 
   tick();
   await fact('is-attached', (v) => v === '1');
   t.true(engine.status(bricks.data).ledOn);
+  await resource.stop(false);
+});
+
+test.serial('a device whose closing fails half-way is closed by the next attempt', async (t) => {
+  const { engine, tree, tick, resource, bricks, value, fact } = setUp(t, HOST);
+  resource.trigger();
+  await fact('is-primary', (v) => v === '1');
+  engine.destroying = (name) => {
+    if (name === bricks.log(1n))
+      throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+  };
+  tree.write({ [keys.primary(R)]: NONE });
+  resource.trigger();
+  await fact('msg-error', (v) => v !== undefined);
+  t.is(value('is-primary'), '1');
+
+  engine.destroying = () => undefined;
+  tick();
+  await fact('is-primary', (v) => v === '0');
+  await fact('msg-error', (v) => v === undefined);
+  t.deepEqual(
+    engine.list(bricks.all).map((b) => b.name),
+    [bricks.data],
+  );
   await resource.stop(false);
 });
