@@ -9,7 +9,7 @@ import { MarsError, asMarsError } from '../errors.js';
 import type { SyncGoal } from '../strategy/resource.js';
 import { formatPosition, keys, parsePosition } from '../tree/catalogue.js';
 import { runSync } from '../transfer/synctarget.js';
-import type { DiskPlace } from '../transfer/disk.js';
+import { openDisk, type DiskPlace } from '../transfer/disk.js';
 import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
 
@@ -71,7 +71,7 @@ export class Sync {
       if (signal.aborted) stream.destroy();
       this.#changed();
       await runSync(stream, {
-        disk,
+        open: () => openDisk(disk, true),
         size: goal.size,
         from: goal.from,
         onStart: async (position) => {

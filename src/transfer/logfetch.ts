@@ -7,7 +7,7 @@
  * is verified and durable here. Receiving goes on while a batch is being
  * written, up to a bounded backlog.
  */
-import { promises as fs } from 'node:fs';
+import { constants, promises as fs } from 'node:fs';
 import path from 'node:path';
 import type { FrameStream } from '../cluster/types.js';
 import type { LogStore } from '../daemon/logstore.js';
@@ -40,7 +40,10 @@ interface Piece {
   readonly body?: Uint8Array;
 }
 
-/** Receive `ref` over `stream` into `store`; `from` is what was asked for, the store's end. */
+/**
+ * Receive `ref` over `stream` into `store`; `from` is what was asked for, the store's end. The stream
+ * ends with it in any case: left open it would hold the log and a connection at the source too.
+ */
 export async function fetchLog(
   stream: FrameStream,
   store: LogStore,
@@ -49,10 +52,12 @@ export async function fetchLog(
   expected: Expected,
   onProgress: (lamport: bigint) => void,
 ): Promise<FetchEnd> {
-  const known = store.get(ref);
-  const file = await fs.open(store.path(ref), known ? 'r+' : 'w+', 0o600);
-  const writer = new LogWriter(store, ref, file, stream);
+  let writer: LogWriter | undefined;
   try {
+    // A known log may have been taken away: an empty one is as good, since none of it is where it was.
+    const mode = store.get(ref) ? 0 : constants.O_TRUNC;
+    const file = await fs.open(store.path(ref), constants.O_RDWR | constants.O_CREAT | mode, 0o600);
+    writer = new LogWriter(store, ref, file, stream);
     const scanner = await resume(store, ref);
     if (!scanner) return { kind: 'bad', reason: 'bad-log' };
     // The log was dropped or cut since.
@@ -61,7 +66,7 @@ export async function fetchLog(
     await writer.drain();
     return end;
   } finally {
-    await writer.close();
+    await writer?.close();
     stream.destroy();
     if (!store.get(ref)) await fs.rm(store.path(ref), { force: true });
   }

@@ -8,7 +8,7 @@
  */
 import type { FrameStream } from '../cluster/types.js';
 import { MarsError } from '../errors.js';
-import { openDisk, type Disk, type DiskPlace } from './disk.js';
+import type { Disk } from './disk.js';
 import { leavesOf, rangeDigests } from './leaves.js';
 import { RANGE, SyncAnswer } from './messages.js';
 
@@ -19,7 +19,8 @@ const REPORT = 64 << 20;
 
 /** What the target does with the news. */
 export interface SyncTarget {
-  readonly disk: DiskPlace;
+  /** the disk to be written; closed when the sync is over */
+  open(): Promise<Disk>;
   readonly size: bigint;
   readonly from: bigint;
   /** the position replay has to start from; called before anything is written */
@@ -30,10 +31,14 @@ export interface SyncTarget {
   onEnd(position: string): void;
 }
 
-/** Run one sync to its end. Throws MarsError when the other side refuses or breaks off. */
+/**
+ * Run one sync to its end; the stream ends with it in any case. Throws MarsError when the other
+ * side refuses or breaks off, and what opening, reading or writing the disk throws.
+ */
 export async function runSync(stream: FrameStream, target: SyncTarget): Promise<void> {
-  const disk = await openDisk(target.disk, true);
+  let disk: Disk | undefined;
   try {
+    disk = await target.open();
     const answers = stream[Symbol.asyncIterator]();
     const start = await next(answers);
     if (start.message.t !== 'start') throw unexpected(start.message.t);
@@ -49,7 +54,7 @@ export async function runSync(stream: FrameStream, target: SyncTarget): Promise<
     target.onEnd(end.message.position);
   } finally {
     stream.destroy();
-    await disk.close();
+    await disk?.close();
   }
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Fetching: what is kept, and what ends it when this side cannot go on. */
 import { promises as fs, readFileSync } from 'node:fs';
+import path from 'node:path';
 import test from 'ava';
 import type { Frame, FrameStream, JsonObject } from '../../../src/cluster/types.js';
 import { LogStore } from '../../../src/daemon/logstore.js';
 import { scanLogFile } from '../../../src/engine/logscan.js';
-import { fetchLog } from '../../../src/transfer/logfetch.js';
+import { fetchLog, type FetchEnd } from '../../../src/transfer/logfetch.js';
 import { temporaryDir } from '../tree/support.js';
 
 const GOLDEN = 'native/test/golden/log-000000001-hosta';
@@ -21,6 +22,7 @@ class Source implements FrameStream {
   readonly peer = 'a';
   readonly protocol = 1;
   readonly closed = Promise.resolve();
+  destroyed = false;
   readonly #frames: Frame[];
   #fail: (error: Error) => void = () => undefined;
   readonly #silence = new Promise<never>((_, reject) => (this.#fail = reject));
@@ -40,6 +42,7 @@ class Source implements FrameStream {
     throw new Error('a fetch destroys its stream');
   }
   destroy(error?: Error): void {
+    this.destroyed = true;
     this.#fail(error ?? new Error('destroyed'));
   }
   async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void> {
@@ -53,24 +56,41 @@ const data = (from: number, to: number): [JsonObject, Uint8Array] => [
   golden.subarray(from, to),
 ];
 const END = Number(scan.end);
+const closed: [JsonObject, Uint8Array] = [{ t: 'closed', end: `${END}` }, Buffer.alloc(0)];
+const fetchFrom = (source: Source, store: LogStore, from = 0n): Promise<FetchEnd> =>
+  fetchLog(source, store, REF, from, EXPECTED, () => undefined);
 
 test('a log that came whole is kept, verified', async (t) => {
   const store = new LogStore(temporaryDir(t));
-  const source = new Source([
-    data(0, 5000),
-    data(5000, END),
-    [{ t: 'closed', end: `${END}` }, Buffer.alloc(0)],
-  ]);
-  t.deepEqual(await fetchLog(source, store, REF, 0n, EXPECTED, () => undefined), { kind: 'closed' });
+  const source = new Source([data(0, 5000), data(5000, END), closed]);
+  t.deepEqual(await fetchFrom(source, store), { kind: 'closed' });
   t.is(store.get(REF)?.end, scan.end);
   t.is(store.get(REF)?.digest, scan.digest);
-  t.deepEqual(await fs.readFile(store.path(REF)), golden.subarray(0, END));
+  t.true((await fs.readFile(store.path(REF))).equals(golden.subarray(0, END)));
 });
 
 test('a full disk ends it at once, though the source says nothing more', async (t) => {
   const store = new LogStore(temporaryDir(t));
   await fs.symlink('/dev/full', store.path(REF));
-  const fetching = fetchLog(new Source([data(0, END)]), store, REF, 0n, EXPECTED, () => undefined);
-  await t.throwsAsync(fetching, { code: 'ENOSPC' });
+  await t.throwsAsync(fetchFrom(new Source([data(0, END)]), store), { code: 'ENOSPC' });
   t.is(store.get(REF), undefined);
+});
+
+test('a file that cannot be opened ends the stream', async (t) => {
+  const store = new LogStore(path.join(temporaryDir(t), 'gone'));
+  const source = new Source([data(0, END)]);
+  await t.throwsAsync(fetchFrom(source, store), { code: 'ENOENT' });
+  t.true(source.destroyed);
+});
+
+test('a log whose file was taken away is forgotten, and comes again from its start', async (t) => {
+  const store = new LogStore(temporaryDir(t));
+  await fetchFrom(new Source([data(0, END), closed]), store);
+  await fs.rm(store.path(REF));
+  const source = new Source([closed]);
+  t.deepEqual(await fetchFrom(source, store, scan.end), { kind: 'bad', reason: 'bad-log' });
+  t.true(source.destroyed);
+  t.is(store.get(REF), undefined);
+  t.deepEqual(await fetchFrom(new Source([data(0, END), closed]), store), { kind: 'closed' });
+  t.true((await fs.readFile(store.path(REF))).equals(golden.subarray(0, END)));
 });
