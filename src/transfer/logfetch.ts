@@ -12,7 +12,7 @@ import path from 'node:path';
 import type { FrameStream } from '../cluster/types.js';
 import type { LogStore } from '../daemon/logstore.js';
 import { FILE_ROOM, FILE_SPARE } from '../engine/keys.js';
-import { LogScanner, scanLogFile } from '../engine/logscan.js';
+import { LogScanner, scanLogFile, type LogScan } from '../engine/logscan.js';
 import type { LogIdent } from '../engine/types.js';
 import type { LogRef } from '../strategy/history.js';
 import { LogMessage } from './messages.js';
@@ -98,27 +98,26 @@ async function receive(
   onProgress: (lamport: bigint) => void,
 ): Promise<FetchEnd> {
   let next = scanner.received;
+  let verified = next;
   for await (const frame of stream) {
     const parsed = LogMessage.safeParse(frame.head);
     if (!parsed.success) return { kind: 'bad', reason: 'bad-message' };
     const message = parsed.data;
     if (message.t === 'refused') return { kind: 'refused', reason: message.reason };
-    if (message.t === 'closed')
-      return message.end === next ? { kind: 'closed' } : { kind: 'bad', reason: 'short' };
+    if (message.t === 'closed') {
+      // A log ends with a group; asking again at once for the rest of this one would never end.
+      const whole = message.end === next && verified === next && next > 0n;
+      return whole ? { kind: 'closed' } : { kind: 'bad', reason: 'short' };
+    }
     if (message.at !== next) return { kind: 'bad', reason: 'bad-position' };
     const seen = scanner.push(frame.body);
     next += BigInt(frame.body.length);
-    if (seen.ident) {
-      const wrong = mismatch(seen.ident, ref, expected);
-      if (wrong) return { kind: 'bad', reason: wrong };
-      await writer.add(
-        { at: message.at, bytes: frame.body, body: frame.body },
-        seen.end,
-        seen.digest,
-        seen.ident,
-        () => onProgress(seen.lamport),
-      );
-    }
+    verified = seen.end;
+    const wrong = seen.ident && mismatch(seen.ident, ref, expected);
+    if (wrong) return { kind: 'bad', reason: wrong };
+    await writer.add({ at: message.at, bytes: frame.body, body: frame.body }, seen, () =>
+      onProgress(seen.lamport),
+    );
     if (seen.verdict !== 'ok' && seen.verdict !== 'more') return { kind: 'bad', reason: seen.verdict };
   }
   return { kind: 'ended' };
@@ -157,10 +156,12 @@ class LogWriter {
     this.#stream = stream;
   }
 
-  /** Take a piece; everything below `end` is verified. Waits only when the backlog is full. */
-  async add(piece: Piece, end: bigint, digest: string, ident: LogIdent, done: () => void): Promise<void> {
+  /** Take a piece, and how far the log is verified with it. Waits only when the backlog is full. */
+  async add(piece: Piece, { end, digest, ident }: LogScan, done: () => void): Promise<void> {
     this.#pieces.push(piece);
     this.#backlog += piece.bytes.length;
+    // Before the whole header is here nothing is verified.
+    if (!ident) return;
     this.#mark = { end, digest, ident, done };
     if (!this.#running) {
       this.#running = this.#run();

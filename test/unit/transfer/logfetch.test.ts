@@ -94,3 +94,21 @@ test('a log whose file was taken away is forgotten, and comes again from its sta
   t.deepEqual(await fetchFrom(new Source([data(0, END), closed]), store), { kind: 'closed' });
   t.true((await fs.readFile(store.path(REF))).equals(golden.subarray(0, END)));
 });
+
+test('a header that comes in pieces is kept whole', async (t) => {
+  const store = new LogStore(temporaryDir(t));
+  const pieces = [data(0, 100), data(100, 4000), data(4000, END), closed];
+  t.deepEqual(await fetchFrom(new Source(pieces), store), { kind: 'closed' });
+  t.is(store.get(REF)?.end, scan.end);
+  t.true((await fs.readFile(store.path(REF))).equals(golden.subarray(0, END)));
+});
+
+for (const end of [0, 100, 5000]) {
+  test(`a log said to end at ${end}, where no group of it does, speaks against the source`, async (t) => {
+    const store = new LogStore(temporaryDir(t));
+    const said: [JsonObject, Uint8Array] = [{ t: 'closed', end: `${end}` }, Buffer.alloc(0)];
+    const source = new Source(end > 0 ? [data(0, end), said] : [said]);
+    t.deepEqual(await fetchFrom(source, store), { kind: 'bad', reason: 'short' });
+    t.true((store.get(REF)?.end ?? 0n) < Math.max(end, 1));
+  });
+}
