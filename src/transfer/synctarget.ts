@@ -69,9 +69,11 @@ async function compareAll(
   let asked = target.from;
   let done = target.from;
   let reported = target.from;
+  const lengthAt = (at: bigint): number =>
+    target.size - at < BigInt(RANGE) ? Number(target.size - at) : RANGE;
   const ask = async (): Promise<void> => {
-    const len = target.size - asked < BigInt(RANGE) ? Number(target.size - asked) : RANGE;
     const at = asked;
+    const len = lengthAt(at);
     asked += BigInt(len);
     const mine = await disk.read(at, len);
     const digests = rangeDigests(mine);
@@ -82,12 +84,15 @@ async function compareAll(
   while (done < target.size) {
     const { message, body } = await next(answers);
     if (message.t !== 'range') throw unexpected(message.t);
-    if (message.at !== done)
-      throw new MarsError('bad-message', { found: `range at ${message.at}, expected ${done}` });
+    const { at, len } = message;
+    if (at !== done || len !== lengthAt(done))
+      throw new MarsError('bad-message', {
+        found: `range of ${len} at ${at}, asked ${lengthAt(done)} at ${done}`,
+      });
     // Writing one range and reading another do not touch.
     await Promise.all([apply(disk, message, body), asked < target.size ? ask() : undefined]);
     stream.recycle(body);
-    done += BigInt(message.len);
+    done += BigInt(len);
     if (done - reported >= BigInt(REPORT)) {
       await disk.datasync();
       target.onProgress(done);

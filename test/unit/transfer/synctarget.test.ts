@@ -204,6 +204,8 @@ const answer = (at: number, len: number, differ = 1): JsonObject => ({
 /** What a source must not say about a disk of one leaf. */
 const WRONG: Readonly<Record<string, [JsonObject, Uint8Array?]>> = {
   'about another place': [answer(LEAF, LEAF), leaf],
+  'about more than was asked': [answer(0, 2 * LEAF, 2), leaf],
+  'about less than was asked': [answer(0, LEAF / 2), leaf.subarray(0, LEAF / 2)],
   'with too few bytes': [answer(0, LEAF), leaf.subarray(1)],
   'with too many bytes': [answer(0, LEAF, 0), leaf],
   'out of turn': [{ t: 'end', position: END }],
