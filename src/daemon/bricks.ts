@@ -19,9 +19,17 @@ export class Bricks {
     this.#engine = engine;
   }
 
-  /** Deliver engine events to everyone who waits or listens. */
-  async pump(signal: AbortSignal): Promise<void> {
-    for await (const event of this.#engine.events(signal)) for (const l of [...this.#listeners]) l(event);
+  /** Deliver engine events to everyone who waits or listens; what one of them throws goes to `failed`. */
+  async pump(signal: AbortSignal, failed: (error: unknown) => void): Promise<void> {
+    for await (const event of this.#engine.events(signal)) {
+      for (const listener of [...this.#listeners]) {
+        try {
+          listener(event);
+        } catch (error) {
+          failed(error);
+        }
+      }
+    }
   }
 
   /** Hear every event; returns the function that ends it. */
@@ -85,27 +93,25 @@ export class Bricks {
     });
   }
 
-  /** Wait until a brick satisfies `done`; sees the present state first. */
+  /** Wait until a brick satisfies `done`; sees the present state first. Rejects when it can't be seen. */
   wait(name: string, done: (status: BrickStatus) => boolean): Promise<BrickStatus> {
     return new Promise((resolve, reject) => {
-      const look = (): boolean => {
-        const status = this.find(name);
-        if (!status) {
-          stop();
-          reject(
-            new EngineError({
+      const look = (): void => {
+        try {
+          const status = this.find(name);
+          if (!status)
+            throw new EngineError({
               message: `brick ${name} is gone`,
               code: 'ENOENT',
               errno: 2,
               reason: 'no-brick',
-            }),
-          );
-          return true;
+            });
+          if (!done(status)) return;
+          resolve(status);
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
-        if (!done(status)) return false;
         stop();
-        resolve(status);
-        return true;
       };
       const stop = this.listen((event) => {
         if (event.status.name === name) look();

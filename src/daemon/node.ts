@@ -13,6 +13,7 @@ import { LogRequest, SyncRequest } from '../transfer/messages.js';
 import { shipLog } from '../transfer/logship.js';
 import { serveSync } from '../transfer/syncsource.js';
 import type { Context } from './context.js';
+import { reasonOf } from './reasons.js';
 import { Resource } from './resource.js';
 
 /** After a start, how long members may take to be heard before a primary opens its device, ms. */
@@ -27,6 +28,8 @@ export class Node {
   readonly #loops: Promise<void>[] = [];
 
   #settled = false;
+  /** what was said last of news that could not be taken in */
+  #complaint = '';
 
   constructor(ctx: Omit<Context, 'settled'>) {
     this.#ctx = { ...ctx, settled: () => this.#settled };
@@ -36,7 +39,8 @@ export class Node {
   async start(): Promise<void> {
     const { cluster, tree, bricks, publisher, host, home } = this.#ctx;
     const { signal } = this.#stop;
-    this.#loops.push(bricks.pump(signal), this.#followTree(signal));
+    const pump = bricks.pump(signal, (error) => this.#missed(error));
+    this.#loops.push(pump, this.#followTree(signal));
     bricks.listen((event) => this.#onBrick(event));
     cluster.onPeerChange(() => this.#onPeers());
     cluster.serve('log', (stream, params) => this.#serveLog(stream, params));
@@ -117,7 +121,24 @@ export class Node {
   }
 
   async #followTree(signal: AbortSignal): Promise<void> {
-    for await (const entries of this.#ctx.tree.changes(signal)) this.#look(entries);
+    for await (const entries of this.#ctx.tree.changes(signal)) {
+      try {
+        this.#look(entries);
+      } catch (error) {
+        this.#missed(error);
+      }
+    }
+  }
+
+  /**
+   * News could not be taken in. Ending would end devices too; whoever may have missed them looks
+   * again instead, and tells in the tree what is wrong if it still is.
+   */
+  #missed(error: unknown): void {
+    const text = `news not taken in: ${reasonOf(error)}: ${error instanceof Error ? error.message : String(error)}`;
+    if (text !== this.#complaint) this.#ctx.log(text);
+    this.#complaint = text;
+    for (const resource of this.#resources.values()) resource.trigger();
   }
 
   /** Resources that changed look again; those that are new here get someone who cares. */
