@@ -266,6 +266,11 @@ export class Lab {
     await Promise.all([this.#noticed(a, b, true), this.#noticed(b, a, true)]);
   }
 
+  /** Connections that `from` opens to `to` stall once about so many bytes have passed; without a number never. */
+  allow(from: string, to: string, bytes?: number): void {
+    this.#relays.get(`${from}>${to}`)?.allow(bytes);
+  }
+
   async #noticed(a: string, b: string, connected: boolean): Promise<void> {
     const node = this.node(a);
     if (node.running) await node.waitLink(`local/peer-${b}`, (v) => (v === 'connected') === connected);

@@ -5,6 +5,7 @@
  * `up`: connections are passed on. `cut()`: open connections are reset and new ones
  * refused (the port is closed). `freeze()`: connections stay open and new ones are
  * accepted, but no byte passes, as when packets are lost. `restore()` undoes both.
+ * `allow(bytes)`: each connection stalls once so many have passed.
  */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -13,8 +14,10 @@ export class Relay {
   readonly port: number;
   readonly #target: () => number;
   #server: Server | undefined;
-  readonly #sockets = new Set<Socket>();
+  /** and how many bytes have come from each */
+  readonly #sockets = new Map<Socket, number>();
   #frozen = false;
+  #allowed = Infinity;
 
   private constructor(server: Server, target: () => number) {
     this.#target = target;
@@ -43,24 +46,41 @@ export class Relay {
   async cut(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets.keys()) socket.resetAndDestroy();
     this.#sockets.clear();
     if (server !== undefined) await new Promise((resolve) => server.close(resolve));
   }
 
   freeze(): void {
     this.#frozen = true;
-    for (const socket of this.#sockets) socket.pause();
+    for (const socket of this.#sockets.keys()) socket.pause();
   }
 
   async restore(): Promise<void> {
     this.#frozen = false;
-    for (const socket of this.#sockets) socket.resume();
+    this.#resumeAll();
     if (this.#server !== undefined) return;
     const server = createServer();
     server.listen(this.port, '127.0.0.1');
     await once(server, 'listening');
     this.#adopt(server);
+  }
+
+  /**
+   * Let every connection pass about so many bytes each way, counted from its beginning; then it
+   * stalls until more is allowed. Without a number, as many as there are.
+   */
+  allow(bytes = Infinity): void {
+    this.#allowed = bytes;
+    this.#resumeAll();
+  }
+
+  #resumeAll(): void {
+    for (const socket of this.#sockets.keys()) if (this.#mayPass(socket)) socket.resume();
+  }
+
+  #mayPass(socket: Socket): boolean {
+    return !this.#frozen && (this.#sockets.get(socket) ?? 0) < this.#allowed;
   }
 
   #adopt(server: Server): void {
@@ -76,13 +96,14 @@ export class Relay {
       [near, far],
       [far, near],
     ] as const) {
-      this.#sockets.add(from);
+      this.#sockets.set(from, 0);
       from.setNoDelay(true);
       from.on('data', (chunk: Buffer) => {
-        if (!to.write(chunk)) from.pause();
+        this.#sockets.set(from, (this.#sockets.get(from) ?? 0) + chunk.length);
+        if (!to.write(chunk) || !this.#mayPass(from)) from.pause();
       });
       from.on('drain', () => {
-        if (!this.#frozen) to.resume();
+        if (this.#mayPass(to)) to.resume();
       });
       from.on('end', () => to.end());
       from.on('error', () => to.destroy());
@@ -90,7 +111,7 @@ export class Relay {
         this.#sockets.delete(from);
         to.destroy();
       });
-      if (this.#frozen) from.pause();
+      if (!this.#mayPass(from)) from.pause();
     }
   }
 }

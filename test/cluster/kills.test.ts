@@ -8,7 +8,7 @@ import { open } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Writer } from '../../demo/writer.js';
 import type { Lab, LabNode } from '../../lab/lab.js';
-import { compareImages, image, makeDisk, makeLab, R, seeded, until } from './support.js';
+import { block, BLOCK, compareImages, image, makeDisk, makeLab, R, seeded, until } from './support.js';
 
 const ROUNDS = Number(process.env['MARS_KILL_ROUNDS'] ?? 3);
 const SIZE = 16 << 20;
@@ -102,22 +102,29 @@ async function noise(file: string, size: number, random: Random): Promise<void> 
   await handle.close();
 }
 
+const MIB = 1 << 20;
+/** a connection that stalls here has told of progress once, one that stalls there never does */
+const PAST_REPORT = 72 * MIB;
+const BEFORE_REPORT = 24 * MIB;
+const SYNC_STATUS = `resource-${R}/syncstatus-b`;
+const IS_SYNCING = `resource-${R}/actual-b/is-syncing`;
+
 for (const victim of ['a', 'b'] as const) {
   test.serial(
     `the ${victim === 'a' ? 'source' : 'target'} of a full sync is killed again and again`,
     async (t) => {
       const random = seeded(t);
-      const size = 160 << 20;
-      const lab = await noisyLab(t, size, random);
+      const lab = await noisyLab(t, 160 * MIB, random);
       const [a, b] = [lab.node('a'), lab.node('b')];
       const writer = newWriter(random);
       await writer.start(a.device(R));
+      lab.allow('b', 'a', PAST_REPORT);
       await b.marsadm(['join-resource', R, image(lab, b), '--no-wait']);
+      await b.waitLink(SYNC_STATUS, (v) => Number(v ?? 0) > 0);
       for (let round = 0; round < ROUNDS; round++) {
-        const done = BigInt(b.link(`resource-${R}/syncstatus-b`) ?? '0');
-        if (done >= BigInt(size)) break;
-        await b.waitLink(`resource-${R}/actual-b/is-syncing`, (v) => v === '1');
+        await b.waitLink(IS_SYNCING, (v) => v === '1');
         await more(writer, random(100));
+        lab.allow('b', 'a', BEFORE_REPORT);
         if (victim === 'a') {
           await killPrimary(a, writer);
           await writer.start(a.device(R));
@@ -127,6 +134,8 @@ for (const victim of ['a', 'b'] as const) {
           await b.start();
         }
       }
+      t.true(Number(b.link(SYNC_STATUS)) < 160 * MIB, 'all of them died while there was something to do');
+      lab.allow('b', 'a');
       await b.marsadm(['wait-resource', R, 'is-consistent']);
       await endEqual(t, lab, a, writer);
     },
@@ -142,34 +151,62 @@ async function noisyLab(t: ExecutionContext, size: number, random: Random): Prom
   return lab;
 }
 
+/**
+ * Write something else into a block, beside the daemon. A sync that looks there again puts it right;
+ * to one that does not it stays. Returns how to put it right and to see whether it had stayed.
+ */
+async function spoil(file: string, at: number): Promise<() => Promise<boolean>> {
+  const swap = async (bytes: Buffer): Promise<Buffer> => {
+    const found = Buffer.alloc(BLOCK);
+    const handle = await open(file, 'r+');
+    await handle.read(found, 0, BLOCK, at);
+    await handle.write(bytes, 0, BLOCK, at);
+    await handle.close();
+    return found;
+  };
+  const spoilt = block('spoilt');
+  const was = await swap(spoilt);
+  return async () => (await swap(was)).equals(spoilt);
+}
+
 test.serial('a full sync that is paused or cut off goes on where it was', async (t) => {
   const random = seeded(t);
-  const lab = await noisyLab(t, 224 << 20, random);
+  const size = 224 * MIB;
+  const lab = await noisyLab(t, size, random);
   const [a, b] = [lab.node('a'), lab.node('b')];
-  const status = `resource-${R}/syncstatus-b`;
-  const seen: bigint[] = [];
-  const progress = (least: bigint): Promise<void> =>
-    b.waitLink(status, (v) => {
-      const done = BigInt(v ?? 0);
+  const seen: number[] = [];
+  const progress = (least: number): Promise<void> =>
+    b.waitLink(SYNC_STATUS, (v) => {
+      const done = Number(v ?? 0);
       if (done !== seen.at(-1)) seen.push(done);
       return done > least;
     });
+  const idle = (): Promise<void> => b.waitLink(IS_SYNCING, (v) => v === '0');
+  lab.allow('b', 'a', PAST_REPORT);
   await b.marsadm(['join-resource', R, image(lab, b), '--no-wait']);
-  await progress(0n);
+  await progress(0);
   await b.marsadm(['pause-sync', R]);
-  const paused = BigInt(b.link(status) ?? 0);
-  t.true(paused > 0n);
-  await lab.cut('a', 'b');
+  await idle();
+  const paused = Number(b.link(SYNC_STATUS));
+  const behindPause = await spoil(image(lab, b), paused - MIB);
   await b.marsadm(['resume-sync', R]);
+  await progress(paused);
+  await lab.cut('a', 'b');
+  await idle();
+  const cutOff = Number(b.link(SYNC_STATUS));
+  t.true(cutOff < size);
+  const behindCut = await spoil(image(lab, b), cutOff - MIB);
+  lab.allow('b', 'a');
   await lab.mend('a', 'b');
   const writer = newWriter(random);
   await writer.start(a.device(R));
-  await progress(BigInt((224 << 20) - 1));
+  await progress(size - 1);
   t.deepEqual(
     seen,
-    [...seen].sort((x, y) => (x < y ? -1 : 1)),
+    [...seen].sort((x, y) => x - y),
     'progress is never lost',
   );
+  t.deepEqual([await behindPause(), await behindCut()], [true, true], 'nothing is looked at again');
   await endEqual(t, lab, a, writer);
 });
 
