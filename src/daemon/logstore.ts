@@ -99,6 +99,17 @@ export class LogStore {
     await fs.truncate(this.path(ref), Number(end));
   }
 
+  /** Was the file of a known log taken away? */
+  async isLost(ref: LogRef): Promise<boolean> {
+    if (!this.get(ref)) return false;
+    try {
+      await fs.access(this.path(ref));
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    }
+  }
+
   /** Delete a log, file and knowledge. */
   async remove(ref: LogRef): Promise<void> {
     this.#logs.delete(logName(ref));

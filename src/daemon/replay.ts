@@ -42,6 +42,11 @@ export class Replay {
     return this.#log !== undefined;
   }
 
+  /** The log that is being replayed, if any. */
+  get log(): LogRef | undefined {
+    return this.#log;
+  }
+
   /** State of the brick, if a log is being replayed. */
   status(): BrickStatus | undefined {
     return this.#log && this.#ctx.bricks.find(this.#names.replay);

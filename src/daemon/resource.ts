@@ -32,6 +32,7 @@ import type { SyncSource } from '../transfer/syncsource.js';
 import type { DiskPlace } from '../transfer/disk.js';
 import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
+import { damageOf } from './damage.js';
 import { decisiveFacts, movingFacts, type Picture } from './facts.js';
 import { Fetch } from './fetch.js';
 import { clear, newer, type Stand } from './inherit.js';
@@ -432,7 +433,7 @@ export class Resource {
     if (goal.sync) await this.#stopReplay();
     else await this.#sync.stop();
     // After a repair the goal speaks of bytes that are gone.
-    if (await this.#repairLog()) return;
+    if (await this.#repairLog(goal)) return;
     await this.#runReplay(goal);
     const ids = this.#ids();
     await this.#fetch.run(goal.fetch, {
@@ -493,26 +494,16 @@ export class Resource {
     if (last) this.#applied = last;
   }
 
-  /** Replay met bytes that were good before: forget the log from there on and fetch it again. */
-  async #repairLog(): Promise<boolean> {
-    const status = this.#replay.status();
-    if (
-      !status ||
-      (status.state !== 'replay-torn' &&
-        status.state !== 'replay-clean' &&
-        status.state !== 'replay-mismatch')
-    )
-      return false;
+  /** Forget what is damaged of the log to be applied, and fetch it again. */
+  async #repairLog(goal: Extract<Goal, { mode: 'follow' }>): Promise<boolean> {
+    const damage = await damageOf(this.store, this.#replay, goal.sync ? undefined : goal.apply);
+    if (!damage) return false;
     await this.#stopReplay();
     // A fetch that goes on behind the damage would leave a hole.
     await this.#fetch.stop();
-    const at = this.#applied;
-    const log = at && this.store.get(at);
-    if (!at || !log) return false;
-    const good = status.val['parsed'] ?? 0n;
-    this.#ctx.log(`${this.name}: local log is damaged behind ${good}; cutting it there`);
-    if (status.state === 'replay-mismatch' || good === 0n) await this.store.remove(at);
-    else await this.store.cut(at, good, status.digest);
+    this.#ctx.log(`${this.name}: ${damage.text}`);
+    if (damage.keep) await this.store.cut(damage.log, damage.keep.end, damage.keep.digest);
+    else await this.store.remove(damage.log);
     this.trigger();
     return true;
   }

@@ -4,7 +4,7 @@
  * never applies a byte of it: it cuts or drops the log, fetches it again, and ends
  * up equal to the primary.
  */
-import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Lab, LabNode } from '../../lab/lab.js';
@@ -32,6 +32,7 @@ const HARMS: Readonly<Record<string, Harm>> = {
     bytes.fill(0xff, 0, 512);
     writeFileSync(file, bytes);
   },
+  'taken away': (file) => rmSync(file),
   'replaced by noise': (file) => writeFileSync(file, block('not a log')),
 };
 
@@ -46,12 +47,13 @@ async function withUnappliedLog(t: ExecutionContext): Promise<Lab> {
     for (let i = 0; i < 64; i++) await d.write(i * BLOCK, block(`waiting ${i}`));
     await d.flush();
   });
-  const written = a.link(`resource-${R}/actual-a/fetch-pos`);
-  await a.waitLink(`resource-${R}/actual-a/is-primary`, (v) => v === '1' && written !== undefined);
-  await b.waitLink(`resource-${R}/actual-b/fetch-pos`, (v) => {
-    const end = a.link(`resource-${R}/actual-a/fetch-pos`);
-    return v !== undefined && v === end && Number(v.split(',')[1]) > 64 * BLOCK;
-  });
+  // Each tells of its own end in its own time.
+  const ends = [a, b].map((node) => `resource-${R}/actual-${node.name}/fetch-pos`);
+  const same = (): boolean => {
+    const [there, here] = ends.map((key) => b.link(key));
+    return here !== undefined && here === there && Number(here.split(',')[1]) > 64 * BLOCK;
+  };
+  await Promise.race(ends.map((key) => b.waitLink(key, same)));
   return lab;
 }
 
@@ -70,7 +72,7 @@ for (const [how, harm] of Object.entries(HARMS)) {
   });
 }
 
-for (const how of ['cut', 'with a flipped bit', 'replaced by noise']) {
+for (const how of ['cut', 'with a flipped bit', 'taken away', 'replaced by noise']) {
   test.serial(`a log ${how} under a running daemon, while replay is paused, is fetched again`, async (t) => {
     const lab = await withUnappliedLog(t);
     const [a, b] = [lab.node('a'), lab.node('b')];
@@ -80,6 +82,22 @@ for (const how of ['cut', 'with a flipped bit', 'replaced by noise']) {
     await compareImages(t, lab, a);
   });
 }
+
+test.serial('a log taken away while fetching is paused is fetched again from its start', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('applied')));
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await b.marsadm(['pause-fetch', R]);
+  rmSync(logFile(b));
+  await onDevice(a, (d) => d.write(BLOCK, block('afterwards')));
+  await b.marsadm(['resume-fetch', R]);
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  const log = readFileSync(logFile(b));
+  t.true(log.length > 0);
+  t.true(log.equals(readFileSync(logFile(a)).subarray(0, log.length)));
+  await compareImages(t, lab, a);
+});
 
 test.serial('a log replaced by the same log of another resource is not applied', async (t) => {
   const lab = await makeLab(t);
