@@ -137,8 +137,18 @@ export function parseEntries(body: Uint8Array): Entry[] {
   }));
 }
 
+/** One entry as it stands in a message; see {@link joinEntries}. */
+export function formatEntry(e: Entry): string {
+  return JSON.stringify([e.key, e.value, e.stamp.toString()]);
+}
+
+/** The body of a message with these entries. */
+export function joinEntries(formatted: readonly string[]): Buffer {
+  return Buffer.from(`[${formatted.join(',')}]`);
+}
+
 export function formatEntries(list: readonly Entry[]): Buffer {
-  return Buffer.from(JSON.stringify(list.map((e) => [e.key, e.value, e.stamp.toString()])));
+  return joinEntries(list.map(formatEntry));
 }
 
 export function parseSummary(body: Uint8Array): SummaryLine[] {

@@ -31,7 +31,8 @@ import type { LinkTree } from '../tree/tree.js';
 import { ClusterError } from './errors.js';
 import {
   checkDigests,
-  formatEntries,
+  formatEntry,
+  joinEntries,
   parseEntries,
   parseSummary,
   parseTreeMessage,
@@ -65,7 +66,9 @@ export interface SessionEvents {
   dropped(entries: readonly Entry[]): void;
 }
 
+/** A batch ends with so many entries, or with the one that makes it so many bytes; a message may have twice that. */
 const BATCH = 500;
+const BATCH_BYTES = 1024 * 1024;
 /** Stands in the queue where a mark is to be made; no key is empty. */
 const MARK = '';
 /** batches on their way */
@@ -286,21 +289,24 @@ export class TreeSession {
     if (this.#leaving && this.#queue.size === 0 && this.#acked === this.#sent) this.#stream.close();
   }
 
-  /** Send one batch: at most BATCH entries, ending where a mark is to be made. */
+  /** Send one batch: at most BATCH entries and about BATCH_BYTES, ending where a mark is to be made. */
   #flush(): void {
-    const batch: Entry[] = [];
+    const batch: string[] = [];
+    let bytes = 0;
     for (const entry of this.#queue.values()) {
       this.#queue.delete(entry.key);
       if (entry.key === MARK) {
         this.#mark = { stamp: entry.stamp, after: this.#sent + (batch.length > 0 ? 1 : 0) };
         break;
       }
-      batch.push(entry);
-      if (batch.length === BATCH) break;
+      const formatted = formatEntry(entry);
+      batch.push(formatted);
+      bytes += Buffer.byteLength(formatted);
+      if (batch.length === BATCH || bytes >= BATCH_BYTES) break;
     }
     if (batch.length === 0) return;
     this.#sent++;
-    this.#send({ t: 'entries', n: this.#sent, lamport: this.#now() }, formatEntries(batch));
+    this.#send({ t: 'entries', n: this.#sent, lamport: this.#now() }, joinEntries(batch));
   }
 
   #keepAlive(): void {

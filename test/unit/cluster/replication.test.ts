@@ -4,7 +4,7 @@ import { cpSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { linkInfo, setLinkTime } from '../../../src/engine/linktime.js';
-import { keys } from '../../../src/tree/catalogue.js';
+import { keys, MAX_VALUE } from '../../../src/tree/catalogue.js';
 import type { LinkTree } from '../../../src/tree/tree.js';
 import { Net } from './support.js';
 
@@ -220,4 +220,19 @@ test('equal stamps with different values end up the same everywhere', async (t) 
     await net.restore(x, y);
   for (const node of net.nodes) await node.untilValue(K, 'by hostc');
   t.pass();
+});
+
+test('what a host missed may be more than one message can hold', async (t) => {
+  const net = await Net.of(t, ['hosta', 'hostb']);
+  const [a, b] = net.nodes;
+  if (a === undefined || b === undefined) throw new Error('two nodes');
+  await b.down();
+  // JSON makes two bytes of each quote.
+  const value = '"'.repeat(MAX_VALUE);
+  const written = Array.from({ length: 600 }, (_, i) => [keys.userspace(`big${i}`), value] as const);
+  a.tree.write(Object.fromEntries(written));
+  await b.up();
+  const stamp = a.tree.write({ [keys.barrier('hosta')]: '1' });
+  await a.untilValue(keys.merged('hostb', 'hosta'), stamp.toString());
+  for (const [key] of written) t.is(b.value(key), value);
 });
