@@ -298,12 +298,21 @@ export class MarsError extends Error {
   }
 }
 
+/** Why there is no engine, by the code of what the engine threw; undefined = it is there and refused something. */
+export function noEngineReason(code: unknown): ReasonCode | undefined {
+  if (code === 'ENGINE_TOO_OLD') return 'engine-too-old';
+  if (code === 'ENGINE_TOO_NEW') return 'engine-too-new';
+  return typeof code === 'string' && code.startsWith('ENGINE_') ? 'no-engine' : undefined;
+}
+
 /** Wrap anything thrown: a MarsError stays, a system error becomes `io`, the rest `internal`. */
 export function asMarsError(thrown: unknown): MarsError {
   if (thrown instanceof MarsError) return thrown;
   if (thrown instanceof Error && 'errno' in thrown) {
-    const denied = 'code' in thrown && (thrown.code === 'EACCES' || thrown.code === 'EPERM');
-    return new MarsError(denied ? 'not-permitted' : 'io', { found: thrown.message, cause: thrown });
+    const word = 'code' in thrown ? thrown.code : undefined;
+    const denied = word === 'EACCES' || word === 'EPERM';
+    const code = noEngineReason(word) ?? (denied ? 'not-permitted' : 'io');
+    return new MarsError(code, { found: thrown.message, cause: thrown });
   }
   const found = thrown instanceof Error ? thrown.message : String(thrown);
   return new MarsError('internal', { found, cause: thrown });

@@ -8,7 +8,7 @@
 import { CONTROL_DEVICE, EmbeddedEngine, KernelEngine } from '../engine/engine.js';
 import { EngineError } from '../engine/errors.js';
 import type { Engine } from '../engine/types.js';
-import { MarsError } from '../errors.js';
+import { MarsError, noEngineReason } from '../errors.js';
 
 export const ENGINE_CHOICES = ['auto', 'kernel', 'embedded'] as const;
 export type EngineChoice = (typeof ENGINE_CHOICES)[number];
@@ -63,11 +63,5 @@ function openKernel(control: string): Driven {
 /** What the engine threw at its start, with a code of the catalogue; other errors stay. */
 export function explained(error: unknown): unknown {
   if (!(error instanceof EngineError)) return error;
-  const code =
-    error.code === 'ENGINE_TOO_OLD'
-      ? 'engine-too-old'
-      : error.code === 'ENGINE_TOO_NEW'
-        ? 'engine-too-new'
-        : 'no-engine';
-  return new MarsError(code, { found: error.message, cause: error });
+  return new MarsError(noEngineReason(error.code) ?? 'no-engine', { found: error.message, cause: error });
 }

@@ -29,18 +29,17 @@ const say = (text: string): void => void process.stderr.write(`marsd: ${text}\n`
 
 /** One daemon per state directory; the lock goes with the process. */
 function lockDirectory(dir: string): number {
-  mkdirSync(path.join(dir, 'local'), { recursive: true, mode: 0o700 });
-  const fd = openSync(path.join(dir, 'local', 'daemon.lock'), 'a', 0o600);
+  const fd = openLock(dir);
   if (flock(fd, 'exclusive')) return fd;
   closeSync(fd);
   throw new MarsError('daemon-running', { found: dir });
 }
 
-function lockOrExplain(dir: string): number {
+function openLock(dir: string): number {
   try {
-    return lockDirectory(dir);
+    mkdirSync(path.join(dir, 'local'), { recursive: true, mode: 0o700 });
+    return openSync(path.join(dir, 'local', 'daemon.lock'), 'a', 0o600);
   } catch (error) {
-    if (error instanceof MarsError) throw error;
     throw new MarsError('tree-not-writable', { found: asMarsError(error).found ?? dir, cause: error });
   }
 }
@@ -53,7 +52,7 @@ function halting(): boolean {
 
 async function serve(options: DaemonOptions, stop: Promise<string>): Promise<void> {
   const { dir, host, tuning, acceptClock } = options;
-  const lock = lockOrExplain(dir);
+  const lock = lockDirectory(dir);
   const tree = openLocalTree({
     dir,
     host,

@@ -13,7 +13,7 @@
  */
 import { closeSync, mkdirSync, openSync, renameSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { MarsError } from '../errors.js';
+import { MarsError, noEngineReason } from '../errors.js';
 import * as linktime from '../engine/linktime.js';
 import { splitKey } from './catalogue.js';
 import type { Entry } from './types.js';
@@ -69,6 +69,8 @@ export class Disk {
       found = this.#native.readLinks(join(this.dir, dir));
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error))) return undefined;
+      // Without the addon nothing can be said about the directory.
+      if (noEngineReason(errnoOf(error)) !== undefined) throw error;
       const denied = ['EACCES', 'EPERM'].includes(errnoOf(error));
       throw new MarsError(denied ? 'not-permitted' : 'tree-damaged', { found: String(error), cause: error });
     }
