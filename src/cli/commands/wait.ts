@@ -39,11 +39,11 @@ export const waitCommands: readonly Command[] = [
     group: 'wait',
     summary: 'wait until every member has merged everything this host has written',
     details:
-      'With RESOURCE only its members are waited for. Members that cannot be reached are named while waiting.',
+      'With RESOURCE only its members are waited for, with several those of any. Members that cannot be reached are named while waiting.',
     run: async (ctx, input) => {
       ctx.memberTree();
       const [resource] = input.args;
-      const only = resource === undefined || resource === 'all' ? undefined : ctx.select(resource, 'mine')[0];
+      const only = resource === undefined || resource === 'all' ? undefined : ctx.select(resource, 'mine');
       const done = await execute(ctx.executor(), (snap) => planBarrier(ctx.situation(snap), only));
       const text = [done.message, ...remarks(done, ctx.options.dryRun)].join('\n');
       return success(done.message, { writes: done.writes, pending: done.pending }, text);

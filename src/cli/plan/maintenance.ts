@@ -99,9 +99,9 @@ export function planInvalidate(sit: Situation, r: string): Plan {
   });
 }
 
-/** Everything this host has written so far has arrived at every member (of one resource, or of the cluster). */
-export function planBarrier(sit: Situation, resource: string | undefined): Plan {
-  const peers = barrierPeers(sit, resource);
+/** Everything this host has written so far has arrived at every member (of any of the resources, or of the cluster). */
+export function planBarrier(sit: Situation, resources: readonly string[] | undefined): Plan {
+  const peers = barrierPeers(sit, resources);
   if (peers.length > 0 && !sit.daemon)
     throw new MarsError('no-daemon', `${peers.join(', ')} cannot be asked`);
   return plan(
@@ -115,12 +115,15 @@ export function planBarrier(sit: Situation, resource: string | undefined): Plan 
   );
 }
 
-function barrierPeers(sit: Situation, resource: string | undefined): string[] {
+function barrierPeers(sit: Situation, resources: readonly string[] | undefined): string[] {
   const all = clusterMembers(sit.snap).filter((h) => h !== sit.me);
-  if (resource === undefined) return all;
-  const s: Scope = { snap: sit.snap, resource, host: sit.me };
-  if (members(s).length === 0) throw new MarsError('no-such-resource', resource);
-  return members(s).filter((h) => h !== sit.me && all.includes(h));
+  if (resources === undefined) return all;
+  const asked = resources.flatMap((resource) => {
+    const found = members({ snap: sit.snap, resource, host: sit.me });
+    if (found.length === 0) throw new MarsError('no-such-resource', resource);
+    return found;
+  });
+  return all.filter((h) => asked.includes(h));
 }
 
 /** Refuse to leave while replicas exist; what leaving itself does belongs to the cluster code. */

@@ -49,6 +49,25 @@ test('wait-cluster R asks only members of R', async (t) => {
   t.is((await running.done).code, 0);
 });
 
+test('wait-cluster R1,R2 asks the members of both, and refuses what is unknown', async (t) => {
+  const b = new Bench(t);
+  b.write({ [keys.ip('hostc')]: '127.0.0.1:7803', [keys.ip('hostd')]: '127.0.0.1:7804' });
+  b.resource();
+  b.resource('r2');
+  b.write({ [keys.data('r2', 'hostb')]: null });
+  b.replica('r2', 'hostc');
+  b.daemonOn();
+  const running = b.start('wait-cluster', 'r1,r2', '--json');
+  await running.shows('hostb: has not merged');
+  await running.shows('hostc: has not merged');
+  const stamp = b.value(keys.barrier('hosta')) ?? '';
+  b.write({ [keys.merged('hostb', 'hosta')]: stamp, [keys.merged('hostc', 'hosta')]: stamp });
+  t.is((await running.done).json.message, 'hostb, hostc have merged everything hosta wrote');
+
+  const ran = await b.run('wait-cluster', 'r1,nowhere', '--json');
+  t.deepEqual([ran.code, ran.json.reason, ran.json.found], [5, 'no-such-resource', 'nowhere']);
+});
+
 test('wait-resource knows facts, wishes and their opposites', async (t) => {
   const b = new Bench(t);
   b.resource();
