@@ -82,14 +82,18 @@ async function serve(options: DaemonOptions, stop: Promise<string>): Promise<voi
       randomHex: (bytes) => randomBytes(bytes).toString('hex'),
       log: say,
     });
-    await node.start();
-    process.stdout.write('marsd: ready\n');
-    notifyReady('READY=1', process.env['NOTIFY_SOCKET']);
-    say(`stopping: ${await stop}`);
-    await node.close(halting());
-    end(!node.devicesOpen);
+    try {
+      await node.start();
+      process.stdout.write('marsd: ready\n');
+      notifyReady('READY=1', process.env['NOTIFY_SOCKET']);
+      say(`stopping: ${await stop}`);
+    } finally {
+      // Also what a start that failed has begun.
+      await node.close(halting()).finally(() => end(!node.devicesOpen));
+    }
   } finally {
     tree.close();
+    // Last: whoever gets it must be the only one who works here.
     closeSync(lock);
   }
 }

@@ -104,15 +104,20 @@ export class Node {
 
   /**
    * Stop in an orderly way: logs drained, facts published, devices away. Devices that can do without
-   * us stay, unless `halting`: the machine goes down.
+   * us stay, unless `halting`: the machine goes down. Afterwards nothing of this daemon is left, even if
+   * it rejects, because something could not be stopped in order or the tree could not be written.
    */
   async close(halting = false): Promise<void> {
     const { cluster, publisher, host } = this.#ctx;
-    await Promise.all([...this.#resources.values()].map((r) => r.stop(halting)));
-    publisher.now({ [keys.nodeActual(host, 'alive')]: '0' });
-    await cluster.close();
-    this.#stop.abort();
-    await Promise.allSettled(this.#loops);
+    const stopped = await Promise.allSettled([...this.#resources.values()].map((r) => r.stop(halting)));
+    try {
+      publisher.now({ [keys.nodeActual(host, 'alive')]: '0' });
+      for (const outcome of stopped) if (outcome.status === 'rejected') throw outcome.reason;
+    } finally {
+      await cluster.close();
+      this.#stop.abort();
+      await Promise.allSettled(this.#loops);
+    }
   }
 
   /** Is a device still in use? Then the engine ends with the process. */

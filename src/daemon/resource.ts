@@ -149,7 +149,7 @@ export class Resource {
     });
   }
 
-  /** Stop everything in an orderly way; the tree keeps what is needed to go on later. */
+  /** Stop everything in an orderly way; the tree keeps what is needed to go on later. Rejects, stopped, when it can't. */
   async stop(halting: boolean): Promise<void> {
     this.#stopped = true;
     await this.#running;
@@ -160,7 +160,7 @@ export class Resource {
     if (this.#rotation) await Promise.race([this.#rotation, late]);
     await this.#detach().catch((error: unknown) => this.#report(error));
     // A device that is still open goes away with this process, as a disk with a volatile cache would.
-    await this.#primary?.drain(this.#ctx.timers);
+    await this.#primary?.drain(this.#ctx.timers).catch((error: unknown) => this.#report(error));
     this.#tellLast();
   }
 

@@ -156,6 +156,24 @@ withMounts('a state directory that cannot be written is refused, and nothing is 
   t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'kept');
 });
 
+withMounts('a daemon whose state directory has become read-only ends when it is told to', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await onDevice(a, (d) => d.write(0, block('one')));
+  for (const node of [a, b]) {
+    await node.marsadm(['wait-resource', R, 'uptodate']);
+    await mount(t, node.dir, '--bind', node.dir);
+    await tool('mount', '-o', 'remount,ro,bind', node.dir);
+    t.is(await node.stop(), 1, 'its last word is not in the tree');
+    t.regex(node.log, /tree-not-writable/);
+    await tool('umount', node.dir);
+    await node.start();
+  }
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'one');
+  await compareImages(t, lab, a);
+});
+
 withMounts(
   'a state directory that becomes read-only under a replica stops it; it goes on when it may',
   async (t) => {

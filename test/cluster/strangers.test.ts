@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import { mkdirSync, symlinkSync } from 'node:fs';
-import { connect as tcp, type Socket } from 'node:net';
+import { connect as tcp, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
@@ -282,3 +282,21 @@ test.serial(
     await compareImages(t, lab, a);
   },
 );
+
+test.serial('a daemon whose port is taken ends with the reason, and opens nothing', async (t) => {
+  const lab = await makeLab(t, { nodes: ['a'] });
+  const a = lab.node('a');
+  await onDevice(a, (d) => d.write(0, block('kept')));
+  await a.stop();
+  const other = createServer().listen(a.port, '127.0.0.1');
+  await once(other, 'listening');
+  const outcome = await a.attempt();
+  t.is(outcome.code, 1);
+  t.regex(outcome.stderr, /EADDRINUSE/);
+  t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
+  other.close();
+  await once(other, 'close');
+  await a.start();
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+  t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'kept');
+});
