@@ -63,8 +63,7 @@ function tryOpen(path: string, block: boolean): void {
 }
 
 function blockSize(rdev: bigint): bigint {
-  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn);
-  const minor = (rdev & 0xffn) | ((rdev >> 12n) & ~0xffn);
+  const { major, minor } = deviceNumbers(rdev);
   const text = readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'latin1');
   return BigInt(text.trim()) * 512n;
 }
@@ -84,12 +83,35 @@ function lockUser(info: BigIntStats): string | undefined {
   return line === undefined ? undefined : `it is locked by process ${line.split(/\s+/)[4] ?? '?'}`;
 }
 
-/** Lines of /proc/locks about this file, held locks only. */
 function locksOf(info: BigIntStats): string[] {
-  const ending = `:${info.ino}`;
-  return (readText('/proc/locks') ?? '')
-    .split('\n')
-    .filter((line) => !line.includes('->') && (line.trim().split(/\s+/)[5] ?? '').endsWith(ending));
+  return heldLocks(info, readText('/proc/locks') ?? '', readText('/proc/self/mountinfo') ?? '');
+}
+
+/**
+ * Lines of /proc/locks about this file, held locks only.
+ *
+ * The table names the device of the file system. So does stat, except on btrfs, on some overlays and
+ * wherever else a file system invents devices: these are no mount's. There the number of the file has to
+ * do, and one of another file system may be taken for it.
+ *
+ * @param locks text of /proc/locks
+ * @param mounts text of /proc/self/mountinfo
+ */
+export function heldLocks(file: Pick<BigIntStats, 'dev' | 'ino'>, locks: string, mounts: string): string[] {
+  const { major, minor } = deviceNumbers(file.dev);
+  const mounted = mounts.split('\n').some((line) => line.split(' ')[2] === `${major}:${minor}`);
+  const hex = (n: bigint): string => n.toString(16).padStart(2, '0');
+  const place = `${hex(major)}:${hex(minor)}:${file.ino}`;
+  const same = (field: string): boolean => (mounted ? field === place : field.endsWith(`:${file.ino}`));
+  return locks.split('\n').filter((line) => !line.includes('->') && same(line.trim().split(/\s+/)[5] ?? ''));
+}
+
+/** The two numbers of a device. */
+function deviceNumbers(dev: bigint): { readonly major: bigint; readonly minor: bigint } {
+  return {
+    major: ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn),
+    minor: (dev & 0xffn) | ((dev >> 12n) & ~0xffn),
+  };
 }
 
 /** Does a daemon hold the lock of this state directory? */

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
-import { daemonRuns, directoryWarnings, logFiles, probeDevice } from '../../../src/cli/probe.js';
+import { daemonRuns, directoryWarnings, heldLocks, logFiles, probeDevice } from '../../../src/cli/probe.js';
 import { MarsError } from '../../../src/errors.js';
 import { Bench, MIB } from './support.js';
 
@@ -54,6 +54,26 @@ test('a daemon is its lock, not its traces', (t) => {
   t.true(daemonRuns(b.dir));
   b.daemonOff();
   t.false(daemonRuns(b.dir));
+});
+
+test('a lock on a file of another file system with an equal number is none on this one', (t) => {
+  // major 8, minor 300 is 0x8:0x12c in one table and 8:300 in the other
+  const file = { dev: (300n & 0xffn) | (8n << 8n) | ((300n & ~0xffn) << 12n), ino: 17n };
+  const locks = (...files: string[]): string =>
+    files.map((f, i) => `${i + 1}: FLOCK  ADVISORY  WRITE 42 ${f} 0 EOF\n`).join('');
+  const mounts = [
+    '22 1 8:300 / / rw,relatime shared:1 - ext4 /dev/sdx rw',
+    '23 22 0:29 / /tmp rw - tmpfs none rw\n',
+  ].join('\n');
+  t.deepEqual(heldLocks(file, locks('00:1d:17', '08:12c:170', '08:12c:117'), mounts), []);
+  t.is(
+    heldLocks(file, locks('00:1d:17', '08:12c:17'), mounts).join(),
+    '2: FLOCK  ADVISORY  WRITE 42 08:12c:17 0 EOF',
+  );
+  // who waits holds nothing
+  t.deepEqual(heldLocks(file, `1: -> ${locks('08:12c:17').slice(3)}`, mounts), []);
+  // where stat tells a device that is no mount, the number has to do
+  t.is(heldLocks({ ...file, dev: 99n }, locks('00:1d:17'), mounts).length, 1);
 });
 
 test('a state directory that others may enter or that belongs to somebody else is worth a warning', (t) => {
