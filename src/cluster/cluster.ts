@@ -295,6 +295,12 @@ export class TreeCluster implements Cluster {
       times: this.#times,
       random: this.#random,
       now: this.#now,
+      after: (ms, run) => {
+        const timer = setTimeout(run, ms);
+        return () => {
+          clearTimeout(timer);
+        };
+      },
       dial: (peer, signal) => this.#dial(peer, 'tree', {}, signal),
       session: (link, stream) => this.#session(link, stream),
       changed: (link) => {

@@ -32,6 +32,8 @@ export interface LinkEnvironment {
   random(): number;
   /** wall clock, ms */
   now(): number;
+  /** call `run` after `ms` milliseconds; returns how to call that off */
+  after(ms: number, run: () => void): () => void;
   /** open a tree stream to the peer */
   dial(peer: string, signal: AbortSignal): Promise<SocketStream>;
   /** a session over this stream */
@@ -46,7 +48,8 @@ export class PeerLink {
   #state: PeerState;
   #session: { readonly stream: SocketStream; readonly session: TreeSession } | undefined;
   #dialing: AbortController | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** call off the next call */
+  #disarm: () => void = () => undefined;
   #failures = 0;
   #stopped = false;
   #leaving = false;
@@ -95,7 +98,7 @@ export class PeerLink {
   /** Cut everything at once. */
   stop(why: MarsError): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#disarm();
     this.#dialing?.abort();
     this.#session?.stream.destroy(why);
     this.#session = undefined;
@@ -108,7 +111,7 @@ export class PeerLink {
       return;
     }
     this.#session?.stream.destroy(new ClusterError('stream-broken', 'replaced by a newer connection'));
-    clearTimeout(this.#timer);
+    this.#disarm();
     const session = this.#env.session(this, stream);
     const current = { stream, session };
     this.#session = current;
@@ -137,10 +140,10 @@ export class PeerLink {
   }
 
   #arm(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
+    this.#disarm();
+    this.#disarm = this.#env.after(ms, () => {
       void this.#call();
-    }, ms);
+    });
   }
 
   async #call(): Promise<void> {
