@@ -7,7 +7,16 @@
  * that a link can really be cut and mended. Nothing survives `dispose`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, watch, type FSWatcher } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  watch,
+  type FSWatcher,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -168,11 +177,28 @@ export class LabNode {
 
   /** Wait until a key of the tree has a value that satisfies `done`. */
   waitLink(key: string, done: (value: string | undefined) => boolean): Promise<void> {
-    const dir = path.join(this.dir, path.dirname(key));
+    return this.#watch(path.dirname(key), () => done(this.link(key)));
+  }
+
+  /** Logs of a resource that this node holds, by name. */
+  logs(resource: string): string[] {
+    return readdirSync(path.join(this.dir, `resource-${resource}`))
+      .filter((name) => /^log-\d{9}-/.test(name))
+      .sort();
+  }
+
+  /** Wait until this node holds logs of a resource that satisfy `done`. */
+  waitLogs(resource: string, done: (logs: readonly string[]) => boolean): Promise<void> {
+    return this.#watch(`resource-${resource}`, () => done(this.logs(resource)));
+  }
+
+  /** Wait for what can change with the names in a folder. */
+  #watch(folder: string, done: () => boolean): Promise<void> {
+    const dir = path.join(this.dir, folder);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     return new Promise((resolve) => {
       const look = (): void => {
-        if (!done(this.link(key))) return;
+        if (!done()) return;
         watcher.close();
         this.#watchers.delete(watcher);
         resolve();

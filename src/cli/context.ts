@@ -76,10 +76,15 @@ export class Context {
           .join(', ')}`,
         next: 'name the host of this state directory with --host or MARS_HOST',
       });
-    if (tree.snapshot().get(keys.peer(this.host)) !== undefined)
+    if (!this.isOwnHost)
       this.warn(`This directory is not that of ${this.host}: what is written reaches it through the tree.`);
     for (const text of directoryWarnings(this.dir, process.getuid?.())) this.warn(text);
     return tree;
+  }
+
+  /** Is this the directory of the host we act for? A daemon has links to all others, never to its own. */
+  get isOwnHost(): boolean {
+    return this.tree().snapshot().get(keys.peer(this.host)) === undefined;
   }
 
   close(): void {

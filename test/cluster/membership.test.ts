@@ -96,6 +96,53 @@ test.serial('a host leaves the cluster, is refused, and joins again', async (t) 
   await compareImages(t, lab, a);
 });
 
+test.serial('a host that is gone for good is taken out by another one, and the rest goes on', async (t) => {
+  const lab = await makeLab(t, { nodes: ['a', 'b', 'c'] });
+  const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
+  await onDevice(a, (d) => d.write(0, block('seen by b')));
+  await b.marsadm(['wait-resource', R, 'uptodate']);
+  await b.kill();
+  await a.waitLink('local/peer-b', (v) => v?.startsWith('unreachable') ?? false);
+  await c.marsadm(['disconnect', R]);
+  for (let i = 1; i < 4; i++) {
+    await onDevice(a, (d) => d.write(i * BLOCK, block(`without b ${i}`)));
+    await a.marsadm(['log-rotate', R]);
+  }
+  const held = a.logs(R);
+  t.is(held[0], 'log-000000001-a');
+
+  await refused(t, a, ['leave-cluster', '--host', 'b'], 3, 'in-use-by-resources');
+  await a.marsadm(['leave-resource', R, '--host', 'b', '--force']);
+  t.is(a.link(`resource-${R}/data-b`), undefined);
+  t.is(a.link(`resource-${R}/replay-b`), undefined);
+  t.deepEqual(a.logs(R), held, 'c still needs them');
+  await a.marsadm(['leave-cluster', '--host', 'b']);
+  t.is(await a.ask('view-cluster-members'), 'a\nc');
+  await a.marsadm(['wait-cluster']);
+  t.is(c.link('ips/ip-b'), undefined);
+
+  await c.marsadm(['connect', R]);
+  await c.marsadm(['wait-resource', R, 'uptodate']);
+  // b holds nothing back any more
+  await a.waitLogs(R, (logs) => logs.join() === held.at(-1));
+  await a.kill();
+  await a.start();
+  await a.marsadm(['wait-resource', R, 'is-primary']);
+
+  // it comes back after all: a stranger that changes nothing
+  await b.start();
+  for (const other of ['a', 'c'])
+    await b.waitLink(`local/peer-${other}`, (v) => v === 'unreachable:cert-not-member');
+  await onDevice(a, (d) => d.write(4 * BLOCK, block('b is a stranger')));
+  await a.marsadm(['wait-cluster']);
+  for (const node of [a, c]) {
+    t.is(node.link('ips/ip-b'), undefined);
+    t.is(node.link(`resource-${R}/data-b`), undefined);
+  }
+  await compareImages(t, lab, a, [a, c]);
+  t.is(b.link('ips/ip-a'), `127.0.0.1:${a.port}`);
+});
+
 test.serial('a resource grows with its disks, and the replica follows', async (t) => {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];

@@ -59,15 +59,20 @@ export async function makeLab(t: ExecutionContext, options: LabOptions = {}): Pr
   return lab;
 }
 
-/** Close the device, make everybody drain, and compare the images byte for byte. */
-export async function compareImages(t: ExecutionContext, lab: Lab, primary: LabNode): Promise<void> {
+/** Close the device, make everybody (or these nodes) drain, and compare the images byte for byte. */
+export async function compareImages(
+  t: ExecutionContext,
+  lab: Lab,
+  primary: LabNode,
+  nodes: readonly LabNode[] = lab.nodes,
+): Promise<void> {
   await primary.marsadm(['wait-umount', R]);
   await primary.marsadm(['secondary', R]);
-  for (const node of lab.nodes) await node.marsadm(['wait-cluster']);
-  for (const node of lab.nodes) await node.marsadm(['wait-resource', R, 'uptodate']);
-  for (const node of lab.nodes) await node.marsadm(['down', R]);
+  for (const node of nodes) await node.marsadm(['wait-cluster']);
+  for (const node of nodes) await node.marsadm(['wait-resource', R, 'uptodate']);
+  for (const node of nodes) await node.marsadm(['down', R]);
   const sums = new Set<string>();
-  for (const node of lab.nodes) sums.add(await sum(image(lab, node)));
+  for (const node of nodes) sums.add(await sum(image(lab, node)));
   t.is(sums.size, 1, 'replicas differ');
 }
 

@@ -8,7 +8,7 @@
 import { networkInterfaces } from 'node:os';
 import type * as ClusterCode from '../../cluster/join.js';
 import { MarsError } from '../../errors.js';
-import { formatAddress, keys, parseAddress } from '../../tree/catalogue.js';
+import { formatAddress, parseAddress } from '../../tree/catalogue.js';
 import { clusterMembers, reach } from '../../view/facts.js';
 import type { Context } from '../context.js';
 import { waitFor } from '../execute.js';
@@ -95,8 +95,8 @@ async function leave(ctx: Context): Promise<Report> {
   checkLeaveCluster(situation);
   const preview = dry(ctx, `${ctx.host} would leave the cluster`);
   if (preview) return preview;
-  // For this host the daemon has no link: if it has one, it is another host's, which stays.
-  const own = snap.get(keys.peer(ctx.host)) === undefined;
+  // With another host taken out, this one stays.
+  const own = ctx.isOwnHost;
   const others = clusterMembers(snap).filter((h) => h !== ctx.host);
   const reachable = others.filter((h) => situation.daemon && reach(snap, ctx.host, h).connected);
   const executor = ctx.executor();

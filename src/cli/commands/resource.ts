@@ -90,7 +90,8 @@ export const resourceCommands: readonly Command[] = [
     details: 'With --host HOST --force a member removes the replica of a host that is gone for good.',
     run: (ctx, input) =>
       ctx.perResource(arg(input, 0), (sit, resource) =>
-        planLeave(sit, resource, logFiles(ctx.dir, resource)),
+        // The logs here are those of another replica if we act for another host.
+        planLeave(sit, resource, ctx.isOwnHost ? logFiles(ctx.dir, resource) : []),
       ),
   },
   {

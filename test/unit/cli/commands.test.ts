@@ -137,11 +137,16 @@ test('leave-resource: wishes off, wait, then every key of the replica goes', asy
   t.is((await b.run('leave-resource', 'r1')).code, 0, 'again: already so');
 });
 
-test('leave-resource --force removes the replica of a host that is gone', async (t) => {
+test('leave-resource --force removes the replica of a host that is gone, and none of the logs here', async (t) => {
   const b = new Bench(t);
   b.resource();
+  const log = join(b.dir, 'resource-r1/log-000000001-hosta');
+  writeFileSync(log, 'x');
   t.is((await b.run('leave-resource', 'r1', '--host', 'hostb', '--force')).code, 0);
   t.is((await b.run('view-resource-members', 'r1')).out, 'hosta\n');
+  t.true(existsSync(log));
+  t.is((await b.run('leave-resource', 'r1', '--force')).code, 0);
+  t.false(existsSync(log));
 });
 
 test('resize grows to what all devices have', async (t) => {
