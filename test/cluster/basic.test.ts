@@ -91,13 +91,54 @@ test.serial('a planned handover moves the device and loses nothing', async (t) =
 
 test.serial('logs are rotated while writing, followed, and deleted when nobody needs them', async (t) => {
   const lab = await makeLab(t);
-  const a = lab.node('a');
+  const [a, b] = [lab.node('a'), lab.node('b')];
   const device = await a.open(R);
+  t.deepEqual(a.logs(R), ['log-000000001-a']);
   for (let round = 0; round < 4; round++) {
     for (let i = 0; i < 32; i++) await device.write(i * BLOCK, block(`round ${round} ${i}`));
     await a.marsadm(['log-rotate', R]);
   }
   await device.close();
   await a.waitLink(`resource-${R}/replay-b`, (v) => v?.startsWith('log-000000005-a') ?? false);
+  for (const node of [a, b]) await node.waitLogs(R, (logs) => logs.join() === 'log-000000005-a');
+  await compareImages(t, lab, a);
+});
+
+test.serial('log-delete deletes what a detached replica held for others', async (t) => {
+  const lab = await makeLab(t, { nodes: ['a', 'b', 'c'] });
+  const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
+  await c.marsadm(['disconnect', R]);
+  for (let i = 0; i < 2; i++) {
+    await onDevice(a, (d) => d.write(i * BLOCK, block(`write ${i}`)));
+    await a.marsadm(['log-rotate', R]);
+  }
+  await b.waitLink(`resource-${R}/replay-b`, (v) => v?.startsWith('log-000000003-a') ?? false);
+  await b.marsadm(['detach', R]);
+  const held = ['log-000000001-a', 'log-000000002-a', 'log-000000003-a'];
+  t.deepEqual(b.logs(R), held, 'c needs them');
+  await b.marsadm(['log-delete', R]);
+  t.deepEqual(b.logs(R), held, 'c still needs them');
+
+  await c.marsadm(['connect', R]);
+  await b.waitLink(`resource-${R}/replay-c`, (v) => v?.startsWith('log-000000003-a') ?? false);
+  await b.marsadm(['wait-cluster']);
+  t.deepEqual(b.logs(R), held, 'who is detached does nothing by itself');
+  await b.marsadm(['log-delete', R]);
+  t.deepEqual(b.logs(R), ['log-000000003-a']);
+  await b.marsadm(['attach', R]);
+  await compareImages(t, lab, a);
+});
+
+test.serial('cron begins a new log, once there is something in the old one, and that goes', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await a.marsadm(['cron', 'all']);
+  t.deepEqual(a.logs(R), ['log-000000001-a'], 'nothing was written yet');
+  await onDevice(a, (d) => d.write(0, block('one')));
+  await a.waitLink(`resource-${R}/actual-a/fetch-pos`, (v) => Number(v?.split(',')[1]) > BLOCK);
+  await a.marsadm(['cron', 'all']);
+  for (const node of [a, b]) await node.waitLogs(R, (logs) => logs.join() === 'log-000000002-a');
+  await b.marsadm(['cron', 'all']);
+  t.deepEqual(a.logs(R), ['log-000000002-a'], 'a replica begins no log');
   await compareImages(t, lab, a);
 });
