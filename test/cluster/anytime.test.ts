@@ -9,14 +9,13 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants, copyFileSync, existsSync, mkdirSync, rmSync, statSync, watch } from 'node:fs';
 import path from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import type { ExecutionContext } from 'ava';
 import { run, type Lab, type LabNode } from '../../lab/lab.js';
-import { compareImages, image, makeLab, R, root, seeded, tool } from './support.js';
+import { compareImages, image, makeLab, needing, R, root, seeded, tool } from './support.js';
 
 const SIZE = 64 << 20;
 const ROUNDS = Number(process.env['MARS_KILL_ROUNDS'] ?? 4);
-const mountable = root && existsSync('/dev/fuse') && existsSync('/dev/loop-control');
-const withMounts = mountable ? test.serial : test.serial.skip;
+const withMounts = needing(root && existsSync('/dev/fuse') && existsSync('/dev/loop-control'));
 
 /** Present a NBD socket as a file; resolves when it is there. */
 async function fuse(t: ExecutionContext, socket: string, file: string): Promise<void> {

@@ -18,7 +18,8 @@ function loopDevice(t: ExecutionContext, file: string): string | undefined {
     const name = execFileSync('losetup', ['-f', '--show', file], { encoding: 'utf8', stdio: 'pipe' }).trim();
     t.teardown(() => execFileSync('losetup', ['-d', name]));
     return name;
-  } catch {
+  } catch (error) {
+    if ((process.env['CI'] ?? '') !== '') throw error;
     t.log('no loop devices here');
     return undefined;
   }
