@@ -101,7 +101,7 @@ function setUp(t: ExecutionContext, primary: string) {
     },
     R,
   );
-  const pump = bricks.pump(stop.signal);
+  const pump = bricks.pump(stop.signal, (error) => t.fail(String(error)));
   t.teardown(async () => {
     stop.abort();
     await pump;
