@@ -11,11 +11,12 @@ import { MarsError } from '../../errors.js';
 import { formatAddress, parseAddress } from '../../tree/catalogue.js';
 import { clusterMembers, reach } from '../../view/facts.js';
 import type { Context } from '../context.js';
-import { waitFor } from '../execute.js';
+import { execute, waitFor } from '../execute.js';
 import { success, type Report } from '../output.js';
 import { farewell } from '../plan/conditions.js';
 import { checkLeaveCluster } from '../plan/maintenance.js';
-import { daemonRuns } from '../probe.js';
+import { planLeave } from '../plan/membership.js';
+import { daemonRuns, logFiles } from '../probe.js';
 import { arg, text, type Command, type Input } from './spec.js';
 
 const clusterCode = (): Promise<typeof ClusterCode> => import('../../cluster/join.js');
@@ -92,7 +93,7 @@ async function leave(ctx: Context): Promise<Report> {
   const tree = ctx.memberTree();
   const snap = tree.snapshot();
   const situation = ctx.situation(snap);
-  checkLeaveCluster(situation);
+  const held = checkLeaveCluster(situation);
   const preview = dry(ctx, `${ctx.host} would leave the cluster`);
   if (preview) return preview;
   // With another host taken out, this one stays.
@@ -100,6 +101,10 @@ async function leave(ctx: Context): Promise<Report> {
   const others = clusterMembers(snap).filter((h) => h !== ctx.host);
   const reachable = others.filter((h) => situation.daemon && reach(snap, ctx.host, h).connected);
   const executor = ctx.executor();
+  for (const resource of held)
+    await execute(executor, (now) =>
+      planLeave(ctx.situation(now), resource, own ? logFiles(ctx.dir, resource) : []),
+    );
   const { leaveCluster } = await clusterCode();
   ctx.alone(() => leaveCluster({ dir: ctx.dir, host: ctx.host }));
   const away = others.filter((h) => !reachable.includes(h));
@@ -180,7 +185,7 @@ export const clusterCommands: readonly Command[] = [
     group: 'cluster',
     summary: 'take this host out of the cluster',
     details:
-      'Refused while the host has replicas. Waits until the members that can be reached have heard it; the daemon may be stopped then. With --host HOST a member takes out a host that is gone for good; its certificate is refused from then on.',
+      'Refused while the host has replicas; with --force they are given up as `leave-resource --force` does it. Waits until the members that can be reached have heard it; the daemon may be stopped then. With --host HOST a member takes out a host that is gone for good; its certificate is refused from then on.',
     run: leave,
   },
 ];

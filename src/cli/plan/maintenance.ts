@@ -126,8 +126,8 @@ function barrierPeers(sit: Situation, resources: readonly string[] | undefined):
   return all.filter((h) => asked.includes(h));
 }
 
-/** Refuse to leave while replicas exist; what leaving itself does belongs to the cluster code. */
-export function checkLeaveCluster(sit: Situation): void {
+/** The resources whose replicas have to be given up before: none, unless it is forced. What leaving itself does belongs to the cluster code. */
+export function checkLeaveCluster(sit: Situation): string[] {
   if (sit.snap.get(keys.ip(sit.me)) === undefined) throw new MarsError('not-a-member', sit.me);
   const held = allResources(sit.snap).filter((resource) =>
     isMember({ snap: sit.snap, resource, host: sit.me }),
@@ -137,4 +137,5 @@ export function checkLeaveCluster(sit: Situation): void {
       found: held.join(', '),
       next: 'marsadm leave-resource all',
     });
+  return held;
 }

@@ -103,6 +103,18 @@ test('leave-cluster: refused with replicas, then done, then refused as a strange
   t.is((await b.run('leave-cluster', '--json')).json.reason, 'not-a-member');
 });
 
+test('leave-cluster --force gives up the replicas, of another host too', async (t) => {
+  const a = new Bench(t);
+  a.resource();
+  a.daemonOn();
+  a.write({ [keys.peer('hostb')]: 'unreachable:peer-unreachable' });
+  t.is((await a.run('leave-cluster', '--host', 'hostb', '--json')).json.reason, 'in-use-by-resources');
+  const ran = await a.run('leave-cluster', '--host', 'hostb', '--force', '--json');
+  t.is(ran.code, 0, ran.out);
+  t.is(a.value(keys.ip('hostb')), undefined);
+  t.is((await a.run('view-resource-members', 'r1')).out, 'hosta\n');
+});
+
 test('leave-cluster waits until the reachable members have heard it', async (t) => {
   const b = new Bench(t, 'hostb');
   b.daemonOn();
