@@ -37,6 +37,7 @@ core_tsan() {
       run-rewire_test run-logger_thread_test run-file_test run-nbd_test &&
     MARS_TEST_ONLY=threaded native VARIANT=tsan run-replay_test
 }
+addon_asan() { node scripts/build-native.mjs --debug && node scripts/test-asan.mjs; }
 fuzz() { native -j2 fuzz && native fuzz-short; }
 ava() { node_modules/.bin/ava "$@"; }
 
@@ -50,6 +51,7 @@ step kernel-cc scripts/kernel-check.sh
 step dkms scripts/dkms-check.sh
 step core-asan core_asan
 step core-tsan core_tsan
+step addon-asan addon_asan
 step fuzz fuzz
 TMPDIR=$memory step unit ava 'dist/test/unit/**/*.test.js'
 step sim ava 'dist/test/sim/**/*.test.js'

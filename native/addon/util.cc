@@ -121,10 +121,16 @@ void CallBack(Napi::Env env, Napi::Function fn)
 
 Napi::Value PromiseWork::Start(PromiseWork *work)
 {
-	Napi::Value promise = work->deferred_.Promise();
+	Napi::Env env = work->Env();
+	napi_value promise;
 
+	/* The C++ dress would return a promise that was never made. */
+	if (napi_create_promise(env, &work->deferred_, &promise) != napi_ok) {
+		delete work;
+		return Napi::Value();
+	}
 	work->Queue();
-	return promise;
+	return Napi::Value(env, promise);
 }
 
 void PromiseWork::Fail(int err, const char *syscall, const std::string &path)
@@ -138,10 +144,12 @@ void PromiseWork::OnOK()
 {
 	Napi::HandleScope scope(Env());
 
+	/* Refused to a thread that is being terminated: nobody waits there any more. */
 	if (err_)
-		deferred_.Reject(SystemError(Env(), err_, syscall_, path_).Value());
+		(void)napi_reject_deferred(Env(), deferred_,
+					   SystemError(Env(), err_, syscall_, path_).Value());
 	else
-		deferred_.Resolve(Result(Env()));
+		(void)napi_resolve_deferred(Env(), deferred_, Result(Env()));
 }
 
 } // namespace mars

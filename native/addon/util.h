@@ -52,9 +52,11 @@ void CallBack(Napi::Env env, Napi::Function fn);
  */
 class PromiseWork : public Napi::AsyncWorker {
 public:
-	explicit PromiseWork(Napi::Env env)
-		: Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)) {}
-	/* Queue @work and return its promise. */
+	explicit PromiseWork(Napi::Env env) : Napi::AsyncWorker(env) {}
+	/*
+	 * Queue @work and return its promise.  A thread that is being terminated can
+	 * make none: then @work is gone, and the value is empty.
+	 */
 	static Napi::Value Start(PromiseWork *work);
 
 protected:
@@ -66,7 +68,7 @@ private:
 	void Execute() final { Run(); }
 	void OnOK() final;
 
-	Napi::Promise::Deferred deferred_;
+	napi_deferred deferred_ = nullptr;
 	int err_ = 0;			/* written in Run, read on the loop afterwards */
 	const char *syscall_ = "";
 	std::string path_;
