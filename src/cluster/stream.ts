@@ -23,6 +23,8 @@ const PIECE = 128 * 1024;
 const SMALL_PIECE = 4 * 1024;
 /** after close(), how long the other side may take to close too, ms */
 const LINGER = 5000;
+/** after close(), how long a piece that still waits to be sent may take, ms */
+const PATIENCE = 60_000;
 
 interface Waiting {
   resolve(frame: Frame | undefined): void;
@@ -55,6 +57,7 @@ export class SocketStream implements FrameStream {
   #senders: (() => void)[] = [];
   #reader: Waiting | undefined;
   #closing = false;
+  #lingering: NodeJS.Timeout | undefined;
   /** set when no more frames will come: an error, or 'end' */
   #finished: Error | 'end' | undefined;
 
@@ -128,12 +131,22 @@ export class SocketStream implements FrameStream {
     if (this.#closing || this.#socket.destroyed) return;
     this.#closing = true;
     this.#pump();
-    const timer = setTimeout(() => this.#socket.destroy(), LINGER);
+    this.#linger();
+    this.#socket.once('finish', () => {
+      this.#linger();
+    });
     void this.closed.then(() => {
-      clearTimeout(timer);
+      clearTimeout(this.#lingering);
     });
     // Nobody may be reading any more, but the other side's end has to be seen.
     this.#socket.resume();
+  }
+
+  /** Closing: give up when nothing happens for too long. */
+  #linger(): void {
+    clearTimeout(this.#lingering);
+    const patience = this.#socket.writableFinished ? LINGER : PATIENCE;
+    this.#lingering = setTimeout(() => this.#socket.destroy(), patience);
   }
 
   destroy(error?: Error): void {
@@ -189,6 +202,7 @@ export class SocketStream implements FrameStream {
       this.#unsent -= piece.length;
       if (this.#unsent < SEND_AHEAD) this.#wakeSenders();
       this.#pump();
+      if (this.#closing && !this.#socket.destroyed) this.#linger();
     });
   }
 

@@ -414,6 +414,8 @@ export class Resource {
       [keys.replay(this.name, host)]: formatPosition({ number, origin: host, pos: 0n, dirty: 0n }),
     });
     publisher.drop(keys.resource(this.name));
+    // As after a restart: should opening fail, only the log it has begun tells what that continues.
+    this.#applied = { number, origin: host, pos: 0n, digest: '' };
   }
 
   /** What has to go on as long as the device exists, wanted or not. */

@@ -368,12 +368,16 @@ function openGoal(v: ResourceView): OpenGoal {
 
 /**
  * Mostly the next one. A log of that name may exist and not be part of what is continued: its
- * predecessor was damaged and the switch forced. Others may have read it; no name is used twice.
+ * predecessor was damaged and the switch forced, or this replica was invalidated since and knows
+ * nothing of it any more. Others may have read it; no name is used twice.
  */
 function freshNumber(v: ResourceView, last: Point): bigint {
   const told = [...historyOf(v.snap, v.resource, v.me).values()];
   const own = [...v.logs, ...told].filter((l) => l.origin === v.me);
-  return own.reduce((max, l) => (l.number > max ? l.number : max), last.number) + 1n;
+  const noted = parseCount(v.snap.value(keys.maxnr(v.resource))) ?? 0n;
+  return (
+    own.reduce((max, l) => (l.number > max ? l.number : max), noted > last.number ? noted : last.number) + 1n
+  );
 }
 
 /** Hosts whose history this node wants to continue with. */

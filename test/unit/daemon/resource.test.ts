@@ -11,7 +11,9 @@ import { Resource } from '../../../src/daemon/resource.js';
 import { EmbeddedEngine } from '../../../src/engine/engine.js';
 import { EngineError } from '../../../src/engine/errors.js';
 import { homeOf } from '../../../src/engine/homes.js';
-import { keys } from '../../../src/tree/catalogue.js';
+import type { BrickType } from '../../../src/engine/types.js';
+import { historyOf, UNSHARED } from '../../../src/strategy/history.js';
+import { formatVersion, keys } from '../../../src/tree/catalogue.js';
 import { NONE } from '../../../src/tree/types.js';
 import { diskDir } from '../engine/support.js';
 import { testTree, until } from '../tree/support.js';
@@ -25,12 +27,19 @@ const SIZE = 1 << 20;
 class Trapped extends EmbeddedEngine {
   /** called when a brick has been switched */
   switched: (name: string, on: boolean) => void = () => undefined;
+  /** called before a brick is made */
+  creating: (name: string) => void = () => undefined;
   /** called before a brick is destroyed */
   destroying: (name: string) => void = () => undefined;
 
   override async power(name: string, on: boolean): Promise<void> {
     await super.power(name, on);
     this.switched(name, on);
+  }
+
+  override create(type: BrickType, name: string): void {
+    this.creating(name);
+    super.create(type, name);
   }
 
   override destroy(name: string): void {
@@ -158,3 +167,40 @@ test.serial('a device whose closing fails half-way is closed by the next attempt
   );
   await resource.stop(false);
 });
+
+test.serial(
+  'forced on after a loss: who fails to open the device once does not forget the loss',
+  async (t) => {
+    const { engine, tree, tick, resource, bricks, value, fact } = setUp(t, HOST);
+    resource.trigger();
+    await fact('is-primary', (v) => v === '1');
+    tree.write({ [keys.primary(R)]: NONE });
+    resource.trigger();
+    await fact('is-primary', (v) => v === '0');
+
+    const told = { number: 1n, origin: HOST, pos: 1n << 20n, digest: 'e'.repeat(32) };
+    const lost = { number: 2n, origin: HOST, pos: 8192n, digest: 'f'.repeat(32), prev: told };
+    engine.creating = (name) => {
+      if (name === bricks.device)
+        throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+    };
+    tree.write({
+      [keys.version(R, 2n, HOST)]: formatVersion(lost),
+      [keys.timeline(R)]: '2',
+      [keys.primary(R)]: HOST,
+    });
+    resource.trigger();
+    await fact('msg-error', (v) => v !== undefined);
+    t.is(value('is-primary'), '0');
+
+    engine.creating = () => undefined;
+    tick();
+    await fact('is-primary', (v) => v === '1');
+    const after = [...historyOf(tree.snapshot(), R, HOST).values()].filter((l) => l.number > 2n);
+    t.deepEqual(
+      after.flatMap(({ prev }) => (prev?.number === 1n ? [prev.digest] : [])),
+      [UNSHARED],
+    );
+    await resource.stop(false);
+  },
+);

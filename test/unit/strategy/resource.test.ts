@@ -77,6 +77,12 @@ test('what a primary has told of and lost since counts as lost, not as its histo
   });
 });
 
+test('a replica that was wiped and synced anew takes no name that it used before', (t) => {
+  const end = at(4, 'a', 12288);
+  const values = { ...base('b'), ...version('a', end), ...version('b', end), [keys.maxnr(R)]: '5' };
+  t.like(decide(view('b', values, { applied: end })), { mode: 'primary', open: { number: 6n, prev: end } });
+});
+
 test('forced on after its own log was lost, a primary takes a name that nobody ever saw', (t) => {
   const left = at(1, 'a', 8192);
   const told = at(1, 'a', 12288);
