@@ -390,6 +390,11 @@ export class Primary {
     return this.#last;
   }
 
+  /** Did closing fail with the device already gone? */
+  get halfClosed(): boolean {
+    return this.#ctx.bricks.find(this.#names.device) === undefined;
+  }
+
   /** Write everything back as far as it goes in a bounded time; the device stays. */
   async drain(timers: Timers): Promise<void> {
     this.#ctx.bricks.set(this.logger, 'logger.checkpoint', { value: 0n });

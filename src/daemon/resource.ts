@@ -79,6 +79,8 @@ export class Resource {
   #running: Promise<void> | undefined;
   #stopped = false;
   readonly #pauses = new Backoff(RETRY_MS, RETRY_MAX_MS);
+  /** a step has failed a moment ago */
+  #resting = false;
   #problem: string | undefined;
   #diskError = 0;
   #rotateWanted = false;
@@ -172,20 +174,29 @@ export class Resource {
   async #loop(): Promise<void> {
     while (this.#wanted && !this.#stopped) {
       this.#wanted = false;
-      try {
-        await this.#step();
-        this.#pauses.reset();
-        this.#problem = undefined;
-      } catch (error) {
-        this.#report(error);
-        this.#ctx.timers.set(this.#pauses.failed(), () => this.trigger());
-      }
+      if (!this.#resting) await this.#attempt();
       try {
         this.#publish();
       } catch (error) {
         this.#report(error);
       }
       this.#hasLooked();
+    }
+  }
+
+  /** One step. After a failure none is taken for a while: what it has written and undone would call for the next one. */
+  async #attempt(): Promise<void> {
+    try {
+      await this.#step();
+      this.#pauses.reset();
+      this.#problem = undefined;
+    } catch (error) {
+      this.#report(error);
+      this.#resting = true;
+      this.#ctx.timers.set(this.#pauses.failed(), () => {
+        this.#resting = false;
+        this.trigger();
+      });
     }
   }
 
@@ -363,7 +374,7 @@ export class Resource {
   }
 
   async #detach(): Promise<void> {
-    if (!(await this.#stepDown())) return;
+    if (!(await this.#stepDown())) return this.#primary && this.#stayPrimary(this.#primary);
     await this.#fetch.stop();
     await this.#sync.stop();
     await this.#stopReplay();
@@ -385,6 +396,8 @@ export class Resource {
 
   async #beOrBecomePrimary(goal: Extract<Goal, { mode: 'primary' }>): Promise<void> {
     await this.#attach();
+    // What was to be closed and is wanted again is closed first.
+    if (this.#primary?.halfClosed === true && (await this.#stepDown())) return this.trigger();
     if (!this.#primary && goal.open) {
       await this.#fetch.stop();
       await this.#sync.stop();

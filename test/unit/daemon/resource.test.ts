@@ -2,6 +2,7 @@
 /** A resource and the embedded engine, where a step fails in its middle: the next one does the rest. */
 import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Bricks } from '../../../src/daemon/bricks.js';
 import { defaultTuning } from '../../../src/daemon/context.js';
@@ -13,7 +14,7 @@ import { EngineError } from '../../../src/engine/errors.js';
 import { homeOf } from '../../../src/engine/homes.js';
 import type { BrickType } from '../../../src/engine/types.js';
 import { historyOf, UNSHARED } from '../../../src/strategy/history.js';
-import { formatVersion, keys } from '../../../src/tree/catalogue.js';
+import { formatPosition, formatVersion, keys } from '../../../src/tree/catalogue.js';
 import { NONE } from '../../../src/tree/types.js';
 import { diskDir } from '../engine/support.js';
 import { testTree, until } from '../tree/support.js';
@@ -67,6 +68,7 @@ function setUp(t: ExecutionContext, primary: string) {
     [keys.timeline(R)]: '1',
     [keys.data(R, HOST)]: disk,
     [keys.syncstatus(R, HOST)]: `${SIZE}`,
+    [keys.replay(R, HOST)]: formatPosition({ number: 1n, origin: HOST, pos: 0n, dirty: 0n }),
     [keys.primary(R)]: primary,
     [keys.todo(R, HOST, 'attach')]: '1',
   });
@@ -165,6 +167,59 @@ test.serial('a device whose closing fails half-way is closed by the next attempt
     engine.list(bricks.all).map((b) => b.name),
     [bricks.data],
   );
+  await resource.stop(false);
+});
+
+test.serial('a device that is wanted again before it was closed is closed and opened', async (t) => {
+  const { engine, tree, tick, resource, bricks, value, fact } = setUp(t, HOST);
+  resource.trigger();
+  await fact('is-primary', (v) => v === '1');
+  engine.destroying = (name) => {
+    if (name === bricks.log(1n))
+      throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+  };
+  tree.write({ [keys.primary(R)]: NONE });
+  resource.trigger();
+  await fact('msg-error', (v) => v !== undefined);
+
+  engine.destroying = () => undefined;
+  tree.write({ [keys.primary(R)]: HOST });
+  tick();
+  await fact('msg-error', (v) => v === undefined);
+  await fact('is-primary', (v) => v === '1');
+  t.true(engine.status(bricks.device).ledOn);
+  t.is(value('if-on'), '1');
+  await resource.stop(false);
+});
+
+test.serial('a device that can not be opened is not tried again before the pause is over', async (t) => {
+  const { engine, tree, tick, resource, bricks, value, fact } = setUp(t, HOST);
+  const stop = new AbortController();
+  let changes = 0;
+  let attempts = 0;
+  engine.creating = (name) => {
+    if (name !== bricks.device) return;
+    attempts++;
+    throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+  };
+  const follow = (async () => {
+    for await (const entries of tree.changes(stop.signal)) {
+      changes += entries.length;
+      resource.trigger();
+    }
+  })();
+  resource.trigger();
+  await fact('msg-error', (v) => v !== undefined);
+  for (let i = 0; i < 20; i++) {
+    const before = changes;
+    tree.write({ 'userspace/round': String(i) });
+    while (changes === before) await turn();
+  }
+  t.is(attempts, 1);
+  engine.creating = () => undefined;
+  for (; value('is-primary') !== '1'; await turn()) tick();
+  stop.abort();
+  await follow;
   await resource.stop(false);
 });
 
