@@ -104,6 +104,25 @@ test.serial('logs are rotated while writing, followed, and deleted when nobody n
   await compareImages(t, lab, a);
 });
 
+test.serial('a device to be detached that is still open is looked after until it is closed', async (t) => {
+  const lab = await makeLab(t);
+  const [a, b] = [lab.node('a'), lab.node('b')];
+  await b.marsadm(['pause-fetch', R]);
+  const device = await a.open(R);
+  await device.write(0, block('one'), true);
+  await a.marsadm(['log-rotate', R]);
+  await device.write(0, block('two'), true);
+  await a.marsadm(['set-link', '--force', '0', `resource-${R}/todo-a/attach`]);
+  t.deepEqual(a.logs(R), ['log-000000001-a', 'log-000000002-a'], 'b needs the first one');
+  await b.marsadm(['resume-fetch', R]);
+  await a.waitLogs(R, (logs) => logs.join() === 'log-000000002-a');
+  t.is(a.link(`resource-${R}/actual-a/is-attached`), '1');
+  await device.close();
+  await a.waitLink(`resource-${R}/actual-a/is-attached`, (v) => v === '0');
+  await a.marsadm(['attach', R]);
+  await compareImages(t, lab, a);
+});
+
 test.serial('log-delete deletes what a detached replica held for others', async (t) => {
   const lab = await makeLab(t, { nodes: ['a', 'b', 'c'] });
   const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
