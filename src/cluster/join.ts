@@ -183,14 +183,16 @@ export async function answerJoin(tree: LinkTree, incoming: Incoming): Promise<vo
 
 function admit(tree: LinkTree, host: string, secret: string, address: string, cert: Buffer): void {
   const print = fingerprint(cert);
-  checkSecret(tree.dir, secret, print, seconds());
   const snap = tree.snapshot();
   const text = cert.toString('base64');
-  if (snap.value(keys.ip(host)) !== undefined && snap.value(keys.cert(host)) !== text)
-    throw new MarsError('name-taken', host);
+  const listed = snap.value(keys.ip(host)) !== undefined;
+  const member = listed && snap.value(keys.cert(host)) === text;
+  checkSecret(tree.dir, secret, print, member, seconds());
+  if (listed && !member) throw new MarsError('name-taken', host);
   const twin = snap.list(keys.cert('')).find((e) => e.value === text && e.key !== keys.cert(host));
   if (twin !== undefined)
     throw new MarsError('name-taken', `this key is that of ${twin.key.slice(keys.cert('').length)}`);
-  useSecret(tree.dir, secret, print, seconds());
-  tree.write({ [keys.ip(host)]: address, [keys.cert(host)]: text });
+  const first = useSecret(tree.dir, secret, print, member, seconds());
+  // A repetition never writes the certificate: it may have been removed a moment ago.
+  tree.write({ [keys.ip(host)]: address, ...(first && { [keys.cert(host)]: text }) });
 }

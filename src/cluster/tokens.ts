@@ -6,7 +6,8 @@
  * fingerprint of the certificate it will meet, and a secret of 256 random bits. The
  * member keeps only the hash of the secret, as local/join-tokens/HASH (JSON). Use is
  * written and durable before the answer goes out. The same host may repeat its own
- * join (its answer may have been lost): it is known by its certificate.
+ * join (its answer may have been lost): it is known by its certificate, and only while
+ * the token is valid and the host is a member. Who was removed needs a new token.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import {
@@ -71,26 +72,45 @@ export function newSecret(dir: string, expires: number, now: number): string {
   return secret;
 }
 
-/** May this secret be used by the host with this certificate? Throws `token-unknown`, `token-used`, `token-expired`. */
-export function checkSecret(dir: string, secret: string, certificate: string, now: number): void {
-  judge(dir, secret, certificate, now);
+/**
+ * May this secret be used by the host with this certificate? Throws `token-unknown`, `token-used`, `token-expired`.
+ *
+ * @param member is that host a member already?
+ */
+export function checkSecret(
+  dir: string,
+  secret: string,
+  certificate: string,
+  member: boolean,
+  now: number,
+): void {
+  judge(dir, secret, certificate, member, now);
 }
 
-/** The same, and from now on nobody else may use it. Durable on return. */
-export function useSecret(dir: string, secret: string, certificate: string, now: number): void {
-  const record = judge(dir, secret, certificate, now);
-  if (record.usedBy === undefined) save(dir, secret, { ...record, usedBy: certificate });
+/** The same, and from now on nobody else may use it. Durable on return. False if this host had used it before. */
+export function useSecret(
+  dir: string,
+  secret: string,
+  certificate: string,
+  member: boolean,
+  now: number,
+): boolean {
+  const record = judge(dir, secret, certificate, member, now);
+  if (record.usedBy !== undefined) return false;
+  save(dir, secret, { ...record, usedBy: certificate });
+  return true;
 }
 
-function judge(dir: string, secret: string, certificate: string, now: number): TokenRecord {
+function judge(dir: string, secret: string, certificate: string, member: boolean, now: number): TokenRecord {
   let record: TokenRecord;
   try {
     record = recordSchema.parse(JSON.parse(readFileSync(path(dir, secret), 'utf8')));
   } catch (error) {
     throw new MarsError('token-unknown', { cause: error });
   }
-  if (record.usedBy !== undefined && record.usedBy !== certificate) throw new MarsError('token-used');
-  if (record.usedBy === undefined && record.expires < now) throw new MarsError('token-expired');
+  const repeats = record.usedBy === certificate && member;
+  if (record.usedBy !== undefined && !repeats) throw new MarsError('token-used');
+  if (record.expires < now) throw new MarsError('token-expired');
   return record;
 }
 

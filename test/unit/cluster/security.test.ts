@@ -16,7 +16,7 @@ import {
   type Identity,
 } from '../../../src/cluster/identity.js';
 import { createCluster, createToken, joinCluster, leaveCluster } from '../../../src/cluster/join.js';
-import { formatToken, parseToken } from '../../../src/cluster/tokens.js';
+import { formatToken, newSecret, parseToken, useSecret } from '../../../src/cluster/tokens.js';
 import type { Frame, JsonObject } from '../../../src/cluster/types.js';
 import { MarsError } from '../../../src/errors.js';
 import { keys } from '../../../src/tree/catalogue.js';
@@ -337,6 +337,40 @@ test('leaving: the others learn it, then the host may join again and starts afre
   await net.untilConnected();
   t.is(b.value(K), undefined);
   t.is(a.tree.snapshot().raw(K), undefined);
+});
+
+test('whoever was taken from the list does not come back with the token it once used', async (t) => {
+  const net = await Net.of(t, ['hosta']);
+  const [a] = net.nodes;
+  if (a === undefined) throw new Error('one node');
+  const dir = emptyDir(t);
+  const { token } = createToken(a);
+  const join = (address: string, secret = token): Promise<string> =>
+    codeOf(joinCluster({ dir, host: 'hostx', address, token: secret }));
+  const forget = (): void => {
+    leaveCluster({ dir, host: 'hostx' });
+  };
+  t.is(await join('127.0.0.1:9'), 'ok');
+  forget();
+  t.is(await join('127.0.0.1:10'), 'ok', 'still on the list: it may repeat its join');
+  t.is(a.value(keys.ip('hostx')), '127.0.0.1:10');
+  a.tree.write({ [keys.ip('hostx')]: null, [keys.cert('hostx')]: null });
+  forget();
+  t.is(await join('127.0.0.1:9'), 'token-used');
+  t.is(a.value(keys.ip('hostx')), undefined);
+  t.is(a.value(keys.cert('hostx')), undefined);
+  t.is(await join('127.0.0.1:9', createToken(a).token), 'ok', 'with a new one it may');
+});
+
+test('a join may be repeated only while its token is valid', (t) => {
+  const dir = emptyDir(t);
+  const secret = newSecret(dir, 1000, 900);
+  t.true(useSecret(dir, secret, 'x', true, 1000));
+  t.false(useSecret(dir, secret, 'x', true, 1000), 'a repetition');
+  const code = (now: number, member: boolean): string =>
+    t.throws(() => useSecret(dir, secret, 'x', member, now), { instanceOf: MarsError }).code;
+  t.is(code(1001, true), 'token-expired');
+  t.is(code(1000, false), 'token-used');
 });
 
 test('a cluster is not made twice, nor with a bad name or address', (t) => {
