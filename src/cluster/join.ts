@@ -170,6 +170,7 @@ export async function answerJoin(tree: LinkTree, incoming: Incoming): Promise<vo
   try {
     const request = parseJoinRequest(hello.params);
     admit(tree, hello.host, request.secret, request.address, cert);
+    tree.clock.observe(hello.lamport);
     const snap = tree.snapshot();
     const start = [...snap.list('ips/'), snap.get(keys.uuid)].filter((e) => e !== undefined);
     await stream.send({ t: 'welcome' }, formatEntries(start));

@@ -86,14 +86,13 @@ function peerCert(socket: tls.TLSSocket): Buffer {
   return cert.raw;
 }
 
-/** Throws if the clocks of the two hosts differ too much; otherwise advances ours. */
+/** Throws if the clocks of the two hosts differ too much. Moves no clock. */
 function compareClocks(clock: LamportClock, theirs: bigint, who: string): void {
-  if (theirs + clock.maxFuture < clock.real()) {
+  if (theirs + clock.maxFuture < clock.real() || clock.isFuture(theirs)) {
     throw new ClusterError('stamp-in-future', {
       found: `${who} shows ${formatStamp(theirs)}, this host ${formatStamp(clock.real())}: one of the clocks is wrong`,
     });
   }
-  clock.observe(theirs);
 }
 
 // ---- connecting ----
@@ -162,6 +161,7 @@ async function greet(stream: SocketStream, self: Self, call: Call): Promise<Sock
   if (!reply.ok) throw new ClusterError(remoteReason(reply.code), { message: reply.text });
   negotiate(self.protocol, { min: reply.protocol, max: reply.protocol });
   compareClocks(self.clock, reply.lamport, reply.host);
+  self.clock.observe(reply.lamport);
   stream.peer = reply.host;
   stream.protocol = reply.protocol;
   stream.limits = FULL_LIMITS;
@@ -304,6 +304,8 @@ export class Listener {
       throw new ClusterError('cert-not-member', `${hello.host} is known here as ${member ?? 'nobody'}`);
     stream.protocol = negotiate(this.#self.protocol, hello.protocol);
     compareClocks(this.#self.clock, hello.lamport, hello.host);
+    // Who wants to join is believed once the token is: see answerJoin().
+    if (hello.purpose !== 'join') this.#self.clock.observe(hello.lamport);
     stream.peer = hello.host;
     return this.#receiver.accept(hello);
   }

@@ -373,6 +373,27 @@ test('a join may be repeated only while its token is valid', (t) => {
   t.is(code(1000, false), 'token-used');
 });
 
+test('a join moves the clock only with a valid token', async (t) => {
+  const net = await Net.of(t, ['hosta']);
+  const [a] = net.nodes;
+  if (a === undefined) throw new Error('one node');
+  const stranger = makeIdentity('hostx', new Date());
+  const ask = async (secret: string, lamport: bigint): Promise<JsonObject> => {
+    const client = await RawClient.to(a, stranger);
+    const params = { secret, address: '127.0.0.1:9' };
+    client.send(helloOf(a, 'hostx', { purpose: 'join', lamport: lamport.toString(), params }));
+    const { head } = await client.next();
+    return head['ok'] === true ? (await client.next()).head : head;
+  };
+  const ahead = a.tree.clock.real() + 82_800_000_000_000n;
+  t.like(await ask('A'.repeat(43), ahead), { t: 'refused', code: 'token-unknown' });
+  t.true(a.tree.clock.read() < ahead);
+  const { secret } = parseToken(createToken(a).token);
+  t.like(await ask(secret, 4_000_000_000_000_000_000n), { ok: false, code: 'stamp-in-future' });
+  t.like(await ask(secret, ahead), { t: 'welcome' });
+  t.true(a.tree.clock.read() >= ahead);
+});
+
 test('a cluster is not made twice, nor with a bad name or address', (t) => {
   const dir = emptyDir(t);
   const code = (address: string, host = 'hosta'): string =>
