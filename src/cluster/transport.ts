@@ -10,10 +10,12 @@
  * no-handler. Both clocks are compared: hosts that differ by more than the limit do
  * not talk, whoever of them is wrong.
  *
- * Unknown connections are bounded in number, in time and in bytes.
+ * Connections of whoever has not shown the certificate of a member are bounded in number,
+ * in time and in bytes. When there are too many, the oldest goes: those who keep silent
+ * lock out nobody.
  */
 import { once } from 'node:events';
-import type { AddressInfo, OnReadOpts, Server } from 'node:net';
+import type { AddressInfo, OnReadOpts, Server, Socket } from 'node:net';
 import tls from 'node:tls';
 import { MarsError } from '../errors.js';
 import { formatStamp, type LamportClock } from '../lamport/clock.js';
@@ -32,7 +34,7 @@ const GREETING_MS = 30_000;
 const IDLE_MS = 10_000;
 /** bytes taken from a socket at once: several TLS records */
 const READ_BUFFER = 64 * 1024;
-/** connections that have not said hello yet */
+/** connections that are not known to be a member's, those in the handshake among them */
 const MAX_STRANGERS = 128;
 
 const TLS_OPTIONS = {
@@ -170,13 +172,19 @@ async function greet(stream: SocketStream, self: Self, call: Call): Promise<Sock
 
 // ---- being connected to ----
 
+/** The same for a connection and for the TLS over it. */
+function endsOf(socket: Socket): string {
+  return `${socket.localAddress} ${socket.remoteAddress} ${socket.remotePort}`;
+}
+
 /** The listening port. */
 export class Listener {
   readonly #self: Self;
   readonly #receiver: Receiver;
   readonly #server: Server;
   readonly #open = new Set<SocketStream>();
-  #strangers = 0;
+  /** connections that are not known to be a member's, by their ends, oldest first */
+  readonly #strangers = new Map<string, Socket>();
 
   private constructor(self: Self, receiver: Receiver) {
     this.#self = self;
@@ -189,6 +197,9 @@ export class Listener {
       requestCert: true,
       rejectUnauthorized: false,
       handshakeTimeout: GREETING_MS,
+    });
+    this.#server.on('connection', (socket: Socket) => {
+      this.#admit(socket);
     });
     this.#server.on('secureConnection', (socket: tls.TLSSocket) => {
       void this.#welcome(socket);
@@ -226,14 +237,24 @@ export class Listener {
     await closed;
   }
 
+  /** Everybody is a stranger at first. */
+  #admit(socket: Socket): void {
+    const ends = endsOf(socket);
+    this.#strangers.set(ends, socket);
+    socket.once('close', () => {
+      if (this.#strangers.get(ends) === socket) this.#strangers.delete(ends);
+    });
+    if (this.#strangers.size <= MAX_STRANGERS) return;
+    const [oldest] = this.#strangers.entries();
+    if (oldest === undefined) return;
+    this.#strangers.delete(oldest[0]);
+    oldest[1].destroy();
+  }
+
   async #welcome(socket: tls.TLSSocket): Promise<void> {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, IDLE_MS);
     socket.on('error', () => undefined);
-    if (this.#strangers >= MAX_STRANGERS) {
-      socket.destroy();
-      return;
-    }
     const stream = new SocketStream(socket, HELLO_LIMITS);
     this.#open.add(stream);
     void stream.closed.then(() => this.#open.delete(stream));
@@ -241,6 +262,7 @@ export class Listener {
     try {
       const cert = peerCert(socket);
       host = this.#receiver.memberOf(cert);
+      if (host !== undefined) this.#strangers.delete(endsOf(socket));
       const { hello, handler } = await this.#greeted(stream, host);
       stream.limits = FULL_LIMITS;
       await handler({ stream, hello, cert });
@@ -255,7 +277,6 @@ export class Listener {
     stream: SocketStream,
     member: string | undefined,
   ): Promise<{ hello: Hello; handler: (incoming: Incoming) => Promise<void> }> {
-    this.#strangers++;
     const timer = setTimeout(() => {
       stream.destroy(new ClusterError('bad-message', 'no hello in time'));
     }, GREETING_MS);
@@ -265,7 +286,6 @@ export class Listener {
       return await this.#answer(stream, parseHello(frame.head), member);
     } finally {
       clearTimeout(timer);
-      this.#strangers--;
     }
   }
 

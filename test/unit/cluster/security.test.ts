@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Who may speak to a node, and what it does with bad input from those who may not and those who may. */
 import { once } from 'node:events';
-import { connect as tcp } from 'node:net';
+import { connect as tcp, type Socket } from 'node:net';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -392,6 +392,33 @@ test('a join moves the clock only with a valid token', async (t) => {
   t.like(await ask(secret, 4_000_000_000_000_000_000n), { ok: false, code: 'stamp-in-future' });
   t.like(await ask(secret, ahead), { t: 'welcome' });
   t.true(a.tree.clock.read() >= ahead);
+});
+
+test('strangers that keep silent, with and without TLS, lock out no member; the oldest have to go', async (t) => {
+  const { a, identity } = await puppet(t);
+  const stranger = makeIdentity('hostx', new Date());
+  const sockets: Socket[] = [];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  for (let n = 0; n < 129; n++) {
+    const client = await RawClient.to(a, stranger);
+    sockets.push(client.socket);
+  }
+  const member = await RawClient.to(a, identity);
+  for (let n = 0; n < 129; n++) {
+    const socket = tcp(a.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.resume();
+    sockets.push(socket);
+    await once(socket, 'connect');
+  }
+  member.send(helloOf(a, 'hostb'));
+  t.like((await member.next()).head, { ok: true }, 'it was here before most of them');
+  const late = await RawClient.to(a, identity);
+  late.send(helloOf(a, 'hostb'));
+  t.like((await late.next()).head, { ok: true });
+  for (const socket of sockets.slice(0, 130)) if (!socket.closed) await once(socket, 'close');
 });
 
 test('a cluster is not made twice, nor with a bad name or address', (t) => {
