@@ -53,6 +53,11 @@ const IP = keys.ip('');
 const CERT = keys.cert('');
 const BARRIER = keys.barrier('');
 
+/** Is it of the member list? */
+function isMembership(entry: Entry): boolean {
+  return entry.key.startsWith('ips/');
+}
+
 /** The cluster of the tree. Nothing happens before start(). */
 export function openCluster(options: ClusterOptions): TreeCluster {
   return new TreeCluster(options);
@@ -233,7 +238,7 @@ export class TreeCluster implements Cluster {
   // ---- following the tree ----
 
   #changed(entries: readonly Entry[]): void {
-    if (entries.some((e) => e.key.startsWith('ips/'))) this.#followMembers();
+    if (entries.some(isMembership)) this.#followMembers();
     for (const entry of entries) {
       const address = entry.key.startsWith(IP) ? IP : keys.peerAddress('');
       if (entry.key.startsWith(address)) this.#links.get(entry.key.slice(address.length))?.hurry();
@@ -326,6 +331,8 @@ export class TreeCluster implements Cluster {
             2000,
           );
           this.#report({ kind: 'stale-dropped', host, text });
+          // There is no version to pass on, so #changed() hears nothing of it.
+          if (entries.some(isMembership)) this.#followMembers();
         },
       },
       this.#times,

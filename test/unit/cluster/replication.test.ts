@@ -2,7 +2,11 @@
 /** The tree between hosts: three nodes in one process, real TLS, real directories. */
 import { cpSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import test from 'ava';
+import { FULL_LIMITS } from '../../../src/cluster/frame.js';
+import { makeIdentity } from '../../../src/cluster/identity.js';
+import { SocketStream } from '../../../src/cluster/stream.js';
 import { linkInfo, setLinkTime } from '../../../src/engine/linktime.js';
 import { keys, MAX_VALUE } from '../../../src/tree/catalogue.js';
 import type { LinkTree } from '../../../src/tree/tree.js';
@@ -235,4 +239,57 @@ test('what a host missed may be more than one message can hold', async (t) => {
   const stamp = a.tree.write({ [keys.barrier('hosta')]: '1' });
   await a.untilValue(keys.merged('hostb', 'hosta'), stamp.toString());
   for (const [key] of written) t.is(b.value(key), value);
+});
+
+test('a member removed while a host restored from a backup was away is cut off when that comes to light', async (t) => {
+  const net = await Net.of(t, ['hosta', 'hostb', 'hostc']);
+  const [a, b, c] = trio(net);
+  const removed = makeIdentity('hostd', new Date());
+  const list = { [keys.ip('hostd')]: '127.0.0.1:9', [keys.cert('hostd')]: removed.cert.toString('base64') };
+  a.tree.write(list);
+  await c.until('hostd listed', () => c.cluster.peers().some((p) => p.host === 'hostd'));
+  await c.down();
+  const backup = `${c.dir}.backup`;
+  t.teardown(() => {
+    rmSync(backup, { recursive: true, force: true });
+  });
+  const copy = (from: string, to: string): void => {
+    cpSync(from, to, { recursive: true, verbatimSymlinks: true });
+    for (const key of Object.keys(list)) setLinkTime(join(to, key), linkInfo(join(from, key))?.mtimeNs ?? 0n);
+  };
+  copy(c.dir, backup);
+  await c.up();
+  await net.untilConnected();
+  const gone = a.tree.write({ [keys.ip('hostd')]: null, [keys.cert('hostd')]: null });
+  for (const node of net.nodes) await node.until('collected', () => node.tree.horizon() >= gone);
+  await c.down();
+  // Nobody tells it before it has been seen to believe its backup.
+  await a.down();
+  await b.down();
+  rmSync(c.dir, { recursive: true });
+  copy(backup, c.dir);
+  await c.up();
+  t.true(c.cluster.peers().some((p) => p.host === 'hostd'));
+  await a.up();
+  await c.untilValue(keys.cert('hostd'), undefined);
+  await c.until('not called any more', () => c.cluster.peers().every((p) => p.host !== 'hostd'));
+  const socket = tls.connect({
+    host: '127.0.0.1',
+    port: c.port,
+    key: removed.key,
+    cert: removed.certPem,
+    ALPNProtocols: ['mars'],
+    rejectUnauthorized: false,
+  });
+  t.teardown(() => socket.destroy());
+  const stream = new SocketStream(socket, FULL_LIMITS);
+  await stream.send({
+    purpose: 'log',
+    protocol: { min: 1, max: 1 },
+    cluster: c.value(keys.uuid) ?? '',
+    host: 'hostd',
+    lamport: c.tree.clock.tick().toString(),
+    params: {},
+  });
+  t.like((await stream.take())?.head, { ok: false, code: 'cert-not-member' });
 });
