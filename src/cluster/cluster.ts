@@ -265,8 +265,15 @@ export class TreeCluster implements Cluster {
     }
     if (this.#left) this.#links.clear();
     this.#left = false;
-    for (const [cert, host] of before) if (this.#members.get(cert) !== host) this.#expel(host);
-    this.#collector?.run();
+    // Cutting comes first: whether the tree can be written must not matter for it.
+    const expelled = [...before]
+      .filter(([cert, host]) => this.#members.get(cert) !== host)
+      .map(([, host]) => host);
+    for (const host of expelled) this.#expel(host);
+    this.#attempt('', () => {
+      this.#forgetTraces(expelled);
+      this.#collector?.run();
+    });
     for (const host of this.#members.values()) {
       if (host === this.#me || this.#links.has(host)) continue;
       this.#links.set(host, new PeerLink(host, this.#environment()));
@@ -279,8 +286,30 @@ export class TreeCluster implements Cluster {
     this.#links.get(host)?.stop(why);
     this.#links.delete(host);
     this.#cut(host, why);
-    this.#tree.write({ [keys.peer(host)]: null, [keys.synced(host)]: null });
     this.#tellPeers();
+  }
+
+  /** Remove what is kept here of these hosts, and of others that are no members: of them it may have failed before. */
+  #forgetTraces(expelled: readonly string[]): void {
+    const snap = this.#tree.snapshot();
+    const members = new Set(this.#members.values());
+    const gone: Record<string, null> = {};
+    for (const prefix of [keys.peer(''), keys.synced('')]) {
+      for (const { key } of snap.list(prefix)) {
+        const host = key.slice(prefix.length);
+        if (!members.has(host) || expelled.includes(host)) gone[key] = null;
+      }
+    }
+    this.#tree.write(gone);
+  }
+
+  /** For what nothing else depends on: the tree may not be writable just now. */
+  #attempt(host: string, body: () => void): void {
+    try {
+      body();
+    } catch (error) {
+      this.#report({ kind: 'failed', host, text: asClusterError(error, 'internal').message });
+    }
   }
 
   #answerBarriers(barriers: readonly Entry[]): void {
@@ -343,11 +372,7 @@ export class TreeCluster implements Cluster {
     const { host, connected, reason } = link.state;
     if (this.#links.get(host) === link) {
       const text = connected ? 'connected' : `unreachable:${reason ?? 'peer-unreachable'}`;
-      try {
-        this.#tree.write({ [keys.peer(host)]: text });
-      } catch (error) {
-        this.#report({ kind: 'failed', host, text: asClusterError(error, 'internal').message });
-      }
+      this.#attempt(host, () => this.#tree.write({ [keys.peer(host)]: text }));
       this.#report({ kind: connected ? 'connected' : 'disconnected', host, text });
     }
     this.#tellPeers();

@@ -9,6 +9,7 @@ import { makeIdentity } from '../../../src/cluster/identity.js';
 import { SocketStream } from '../../../src/cluster/stream.js';
 import { linkInfo, setLinkTime } from '../../../src/engine/linktime.js';
 import { keys, MAX_VALUE } from '../../../src/tree/catalogue.js';
+import { systemCalls, type TreeNative } from '../../../src/tree/disk.js';
 import type { LinkTree } from '../../../src/tree/tree.js';
 import { Net } from './support.js';
 
@@ -292,4 +293,33 @@ test('a member removed while a host restored from a backup was away is cut off w
     params: {},
   });
   t.like((await stream.take())?.head, { ok: false, code: 'cert-not-member' });
+});
+
+test('all who were removed are cut off, even if that cannot be written', async (t) => {
+  const net = await Net.of(t, ['hosta', 'hostb', 'hostc']);
+  const [a, b, c] = trio(net);
+  await a.down();
+  let full = false;
+  const native: TreeNative = {
+    ...systemCalls,
+    flock: (fd, mode, wait) => {
+      if (full) throw Object.assign(new Error('no locks left'), { code: 'ENOLCK' });
+      return systemCalls.flock(fd, mode, wait);
+    },
+  };
+  await a.up({}, native);
+  await net.untilConnected();
+  const off = { [keys.ip('hostb')]: null, [keys.cert('hostb')]: null };
+  a.tree.write({ ...off, [keys.ip('hostc')]: null, [keys.cert('hostc')]: null });
+  full = true;
+  await a.until('both cut off', () => a.cluster.peers().length === 0);
+  await a.until('reported', () => a.notes.some((n) => n.kind === 'failed'));
+  full = false;
+  t.not(a.value(keys.peer('hostb')), undefined);
+  // What could not be removed goes with the next change of the list.
+  a.tree.write({ [keys.ip('hosta')]: 'localhost:1' });
+  for (const host of [b.host, c.host]) {
+    await a.untilValue(keys.peer(host), undefined);
+    await a.untilValue(keys.synced(host), undefined);
+  }
 });

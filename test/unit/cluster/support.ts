@@ -13,6 +13,7 @@ import {
 import { createCluster, createToken, joinCluster } from '../../../src/cluster/join.js';
 import { LamportClock, realNow } from '../../../src/lamport/clock.js';
 import { keys } from '../../../src/tree/catalogue.js';
+import { systemCalls, type TreeNative } from '../../../src/tree/disk.js';
 import { openTree, type LinkTree, type TreeNote } from '../../../src/tree/tree.js';
 import { freePort } from '../../../lab/port.js';
 import { Relay } from '../../../lab/relay.js';
@@ -47,13 +48,14 @@ export class Node {
     return `127.0.0.1:${this.port}`;
   }
 
-  async up(options: Partial<ClusterOptions> = {}): Promise<void> {
+  async up(options: Partial<ClusterOptions> = {}, native: TreeNative = systemCalls): Promise<void> {
     const report = (note: ClusterNote | TreeNote): void => {
       this.notes.push(note);
       for (const look of this.#waiting) look();
     };
     const clock = new LamportClock({ now: () => realNow() + this.skew });
-    this.tree = openTree({ dir: this.dir, host: this.host, clock, guard: true, report, acceptClock: true });
+    const { dir, host } = this;
+    this.tree = openTree({ dir, host, clock, native, guard: true, report, acceptClock: true });
     this.cluster = openCluster({ tree: this.tree, report, times: TIMES, ...options });
     this.cluster.onPeerChange(() => {
       for (const look of this.#waiting) look();
