@@ -110,6 +110,8 @@ async function receive(
       return whole ? { kind: 'closed' } : { kind: 'bad', reason: 'short' };
     }
     if (message.at !== next) return { kind: 'bad', reason: 'bad-position' };
+    // It would say nothing and cost memory, again and again.
+    if (frame.body.length === 0) return { kind: 'bad', reason: 'bad-message' };
     const seen = scanner.push(frame.body);
     next += BigInt(frame.body.length);
     verified = seen.end;

@@ -103,6 +103,13 @@ test('a header that comes in pieces is kept whole', async (t) => {
   t.true((await fs.readFile(store.path(REF))).equals(golden.subarray(0, END)));
 });
 
+test('a piece without bytes speaks against the source', async (t) => {
+  const store = new LogStore(temporaryDir(t));
+  const source = new Source([data(0, 100), data(100, 100), data(100, END), closed]);
+  t.deepEqual(await fetchFrom(source, store), { kind: 'bad', reason: 'bad-message' });
+  t.true(source.destroyed);
+});
+
 for (const end of [0, 100, 5000]) {
   test(`a log said to end at ${end}, where no group of it does, speaks against the source`, async (t) => {
     const store = new LogStore(temporaryDir(t));
