@@ -59,6 +59,9 @@ function parseHead(bytes: Buffer): JsonObject {
   return head as JsonObject;
 }
 
+/** `size`: bytes on the wire */
+type Deliver = (frame: Frame, size: number) => void;
+
 /** Takes bytes as they come, gives whole frames. After it has thrown it is of no more use. */
 export class FrameDecoder {
   /** may be changed between frames */
@@ -71,6 +74,7 @@ export class FrameDecoder {
   #buffer: Buffer = this.#lengths;
   #filled = 0;
   #head: JsonObject = {};
+  #headLength = 0;
   #bodyLength = 0;
 
   constructor(limits: FrameLimits) {
@@ -82,8 +86,8 @@ export class FrameDecoder {
     return this.#part !== 'lengths' || this.#filled > 0;
   }
 
-  /** Hands each frame that becomes complete to `deliver`. Throws ClusterError `message-too-big` or `bad-message`. */
-  push(chunk: Uint8Array, deliver: (frame: Frame) => void): void {
+  /** Hands each frame that becomes complete to `deliver`, with its size on the wire. Throws ClusterError `message-too-big` or `bad-message`. */
+  push(chunk: Uint8Array, deliver: Deliver): void {
     let at = 0;
     while (at < chunk.length) {
       if (this.ended) throw new ClusterError('bad-message', 'bytes behind the end');
@@ -95,7 +99,7 @@ export class FrameDecoder {
     }
   }
 
-  #complete(deliver: (frame: Frame) => void): void {
+  #complete(deliver: Deliver): void {
     switch (this.#part) {
       case 'lengths':
         this.#begin(this.#buffer.readUInt32LE(0), this.#buffer.readUInt32LE(4));
@@ -121,6 +125,7 @@ export class FrameDecoder {
       this.#expect('lengths', 8);
       return;
     }
+    this.#headLength = head;
     this.#bodyLength = body;
     this.#expect('head', head);
   }
@@ -147,9 +152,9 @@ export class FrameDecoder {
     return Buffer.allocUnsafeSlow(Math.max(ROOM, length)).subarray(0, length);
   }
 
-  #deliver(body: Uint8Array, deliver: (frame: Frame) => void): void {
+  #deliver(body: Uint8Array, deliver: Deliver): void {
     const frame = { head: this.#head, body };
     this.#expect('lengths', 8);
-    deliver(frame);
+    deliver(frame, 8 + this.#headLength + body.length);
   }
 }

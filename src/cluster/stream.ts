@@ -17,6 +17,8 @@ import type { Frame, FrameStream, JsonObject } from './types.js';
 
 const SEND_AHEAD = 2 * 1024 * 1024;
 const READ_AHEAD = 4 * 1024 * 1024;
+/** what a frame that waits takes besides its bytes, about */
+const FRAME_BYTES = 256;
 /** bytes given to the socket at once: several TLS records, few enough to stay in the cache */
 const PIECE = 128 * 1024;
 /** streams that never have more to say make do with this */
@@ -45,7 +47,8 @@ export class SocketStream implements FrameStream {
   readonly closed: Promise<void>;
   readonly #socket: Duplex;
   readonly #decoder: FrameDecoder;
-  readonly #frames: Frame[] = [];
+  /** not yet taken, and what each counts; #readyBytes is the sum */
+  readonly #frames: { readonly frame: Frame; readonly bytes: number }[] = [];
   #readyBytes = 0;
   /** to be written; #unsent counts their bytes and those being written */
   readonly #out: Part[] = [];
@@ -102,11 +105,11 @@ export class SocketStream implements FrameStream {
 
   /** The next frame; undefined when the other side has closed. Throws ClusterError. */
   take(): Promise<Frame | undefined> {
-    const frame = this.#frames.shift();
-    if (frame !== undefined) {
-      this.#readyBytes -= frame.body.length;
+    const ready = this.#frames.shift();
+    if (ready !== undefined) {
+      this.#readyBytes -= ready.bytes;
       if (this.#socket.isPaused() && this.#readyBytes < READ_AHEAD / 4) this.#socket.resume();
-      return Promise.resolve(frame);
+      return Promise.resolve(ready.frame);
     }
     if (this.#finished === 'end') return Promise.resolve(undefined);
     if (this.#finished !== undefined) return Promise.reject(this.#finished);
@@ -161,8 +164,8 @@ export class SocketStream implements FrameStream {
   /** Bytes from the socket; they are copied before this returns. */
   feed(chunk: Uint8Array): void {
     try {
-      this.#decoder.push(chunk, (frame) => {
-        this.#deliver(frame);
+      this.#decoder.push(chunk, (frame, size) => {
+        this.#deliver(frame, size);
       });
       if (this.#decoder.ended) this.#finish('end');
     } catch (error) {
@@ -170,7 +173,7 @@ export class SocketStream implements FrameStream {
     }
   }
 
-  #deliver(frame: Frame): void {
+  #deliver(frame: Frame, size: number): void {
     const reader = this.#reader;
     if (reader !== undefined) {
       this.#reader = undefined;
@@ -178,8 +181,9 @@ export class SocketStream implements FrameStream {
       return;
     }
     if (this.#closing) return;
-    this.#frames.push(frame);
-    this.#readyBytes += frame.body.length;
+    const bytes = size + FRAME_BYTES;
+    this.#frames.push({ frame, bytes });
+    this.#readyBytes += bytes;
     if (this.#readyBytes >= READ_AHEAD) this.#socket.pause();
   }
 

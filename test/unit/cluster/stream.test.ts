@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Frames and streams: the codec, back-pressure, how streams end. */
+import { PassThrough } from 'node:stream';
 import test from 'ava';
 import {
   encodeEnd,
@@ -8,6 +9,7 @@ import {
   FULL_LIMITS,
   HELLO_LIMITS,
 } from '../../../src/cluster/frame.js';
+import { SocketStream } from '../../../src/cluster/stream.js';
 import type { Frame, FrameStream } from '../../../src/cluster/types.js';
 import { MarsError } from '../../../src/errors.js';
 import { Net, type Node } from './support.js';
@@ -142,6 +144,22 @@ test('a reader that does not read stops the sender', async (t) => {
   for await (const _ of got ?? []) if (++n === 200) break;
   await sender;
   t.is(n, 200);
+});
+
+test('frames without a body count too: a reader that does not read stops them', async (t) => {
+  for (const head of [{}, { text: 'x'.repeat(60_000) }]) {
+    const socket = new PassThrough();
+    const stream = new SocketStream(socket, FULL_LIMITS);
+    const bytes = encodeHead(head, 0);
+    let frames = 0;
+    for (; frames < 200_000 && !socket.isPaused(); frames++) stream.feed(bytes);
+    t.true(frames * bytes.length <= 4 * 1024 * 1024 + bytes.length, `${frames} frames wait`);
+    t.true(frames < 20_000, `${frames} frames wait`);
+    for (let n = 0; n < frames; n++) t.deepEqual((await stream.take())?.head, head);
+    t.false(socket.isPaused(), 'and when it has read they come again');
+    socket.destroy();
+    await stream.closed;
+  }
 });
 
 test('a stream that breaks in the middle throws; nobody is left waiting', async (t) => {
