@@ -22,7 +22,8 @@
  * them. Nothing can be resurrected this way. See collector.ts for the horizon.
  *
  * The session ends when the stream does, when nothing was heard for the dead time,
- * or with the first illegal message.
+ * or with the first illegal message. What the peer makes this side keep is bounded:
+ * the lines of its summary, and answers that it does not take.
  */
 import { DELETED, type Entry } from '../tree/types.js';
 import { isReplicated, keys, parseCount } from '../tree/catalogue.js';
@@ -74,6 +75,10 @@ const MARK = '';
 /** batches on their way */
 const WINDOW = 8;
 const SUMMARY_LINES = 5000;
+/** lines taken from the peer: far more keys than a cluster has */
+const MAX_LINES = 500_000;
+/** answers that wait to be taken */
+const MAX_ANSWERS = 1000;
 
 /** One session. Use run() once. */
 export class TreeSession {
@@ -92,6 +97,8 @@ export class TreeSession {
   /** buckets that differ; undefined until the digests are compared */
   #differing: ReadonlySet<number> | undefined;
   readonly #theirs = new Map<string, SummaryLine>();
+  #lines = 0;
+  #answers = 0;
   #compared = false;
   #markWanted = true;
   /** made, and to be sent when this batch is acknowledged */
@@ -170,6 +177,7 @@ export class TreeSession {
   #obey(message: TreeMessage, body: Uint8Array): void {
     switch (message.t) {
       case 'start':
+        if (this.#ourDigests !== undefined) throw new ClusterError('bad-message', 'a second start');
         this.#theirHorizon = message.horizon;
         this.#ourDigests = this.#tree.digests(this.#common());
         this.#send({ t: 'digests' }, this.#ourDigests);
@@ -178,12 +186,11 @@ export class TreeSession {
         this.#compare(checkDigests(body));
         return;
       case 'summary':
-        for (const line of parseSummary(body)) this.#theirs.set(line[0], line);
-        if (message.last) this.#reconcile();
+        this.#summarised(parseSummary(body), message.last);
         return;
       case 'entries':
         this.#tree.merge(parseEntries(body), this);
-        this.#send({ t: 'ack', n: message.n, lamport: this.#now() });
+        this.#answer({ t: 'ack', n: message.n, lamport: this.#now() });
         return;
       case 'ack':
         if (message.n > this.#sent)
@@ -198,7 +205,7 @@ export class TreeSession {
         this.#events.acknowledged(message.stamp);
         return;
       case 'ping':
-        this.#send({ t: 'pong', lamport: this.#now() });
+        this.#answer({ t: 'pong', lamport: this.#now() });
         return;
       case 'pong':
         return;
@@ -209,7 +216,7 @@ export class TreeSession {
     const first = this.#tree.snapshot().list(keys.synced('')).length === 0;
     this.#tree.write({ [keys.synced(this.peer)]: stamp.toString() });
     this.#events.complete(horizon, first);
-    this.#send({ t: 'marked', stamp: stamp.toString() });
+    this.#answer({ t: 'marked', stamp: stamp.toString() });
   }
 
   // ---- comparing ----
@@ -239,15 +246,23 @@ export class TreeSession {
     }
   }
 
-  /** The summary of the other side is complete: queue what it lacks, drop what was deleted. */
-  #reconcile(): void {
+  #summarised(lines: readonly SummaryLine[], last: boolean): void {
     if (this.#differing === undefined || this.#compared)
       throw new ClusterError('bad-message', 'summary out of order');
+    this.#lines += lines.length;
+    if (this.#lines > MAX_LINES)
+      throw new ClusterError('message-too-big', `a summary of more than ${MAX_LINES} lines`);
+    for (const line of lines) this.#theirs.set(line[0], line);
+    if (last) this.#reconcile(this.#differing);
+  }
+
+  /** The summary of the other side is complete: queue what it lacks, drop what was deleted. */
+  #reconcile(differing: ReadonlySet<number>): void {
     const synced = parseCount(this.#tree.snapshot().value(keys.synced(this.peer))) ?? 0n;
     const wasAway = synced < this.#theirHorizon;
     const stale: Entry[] = [];
     const missing: Entry[] = [];
-    for (const entry of this.#tree.inBuckets(this.#differing, this.#common())) {
+    for (const entry of this.#tree.inBuckets(differing, this.#common())) {
       const line = this.#theirs.get(entry.key);
       if (line === undefined && wasAway && entry.stamp <= this.#theirHorizon) stale.push(entry);
       else if (line === undefined || line[1] < entry.stamp) missing.push(entry);
@@ -323,11 +338,22 @@ export class TreeSession {
     return this.#tree.clock.tick().toString();
   }
 
+  /** Answers are not waited for; a peer that asks on and takes none is cut off. */
+  #answer(head: JsonObject): void {
+    if (this.#answers >= MAX_ANSWERS)
+      throw new ClusterError('message-too-big', `${MAX_ANSWERS} answers wait to be taken`);
+    this.#answers++;
+    this.#send(head, undefined, () => this.#answers--);
+  }
+
   /** A failure to send ends the stream, and thereby run(). */
-  #send(head: JsonObject, body?: Uint8Array): void {
-    this.#stream.send(head, body).catch((error: unknown) => {
-      this.#stream.destroy(error instanceof Error ? error : undefined);
-    });
+  #send(head: JsonObject, body?: Uint8Array, sent?: () => void): void {
+    this.#stream
+      .send(head, body)
+      .then(sent)
+      .catch((error: unknown) => {
+        this.#stream.destroy(error instanceof Error ? error : undefined);
+      });
   }
 }
 
