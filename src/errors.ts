@@ -53,6 +53,11 @@ const catalogue = {
     'Run it as root, or as the owner of the state directory.',
   ),
   partial: r(8, 'The command was done for some of the named resources and failed for others.'),
+  unfinished: r(
+    8,
+    'The command has steps that come after a wait, and was not to wait: only what comes before it was done.',
+    'Give the same command without --no-wait, or once more when what is open holds.',
+  ),
   usage: r(2, 'The command line is not understood.', 'marsadm help'),
   'unknown-command': r(2, 'There is no such command.', 'marsadm help'),
   'unknown-reason': r(5, 'There is no such reason code.', 'marsadm explain'),

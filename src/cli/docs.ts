@@ -20,7 +20,8 @@ const EXIT_TEXT: Readonly<Record<keyof typeof EXIT, string>> = {
   notFound: 'something named does not exist',
   unreachable: 'another host cannot be reached, or does not speak our language',
   noEngine: 'no daemon or no engine',
-  partial: 'done for some resources, failed for others',
+  partial:
+    'done for some resources, failed for others; or done in part, as --no-wait left out what comes after a wait',
   splitBrain: 'split brain',
 };
 

@@ -57,8 +57,12 @@ export async function execute(ex: Executor, first: Step): Promise<Done> {
   for (let step: Step = first; ; ) {
     const plan = ex.alone(() => act(ex, step));
     if (Object.keys(plan.writes).length > 0) writes.push(plan.writes);
-    if (!ex.wait && plan.waitFor.length > 0)
-      return { message: plan.message, writes, pending: plan.waitFor.map((c) => c.name) };
+    if (!ex.wait && plan.waitFor.length > 0) {
+      const pending = plan.waitFor.map((c) => c.name);
+      // What comes after the wait is not done by anybody else: that must not look like success.
+      if (plan.next) throw new MarsError('unfinished', `still open: ${pending.join('; ')}`);
+      return { message: plan.message, writes, pending };
+    }
     await hold(ex, plan);
     if (!plan.next) return { message: plan.message, writes, pending: [] };
     step = plan.next;

@@ -11,7 +11,10 @@ export const GLOBAL_OPTIONS: readonly Option[] = [
     flags: '--timeout <seconds>',
     summary: 'how long to wait (default 600; 0 = look once; none or -1 = forever)',
   },
-  { flags: '--no-wait', summary: 'write the wish and do not wait for the facts' },
+  {
+    flags: '--no-wait',
+    summary: 'write the wish and do not wait for the facts; if more is to be done after them: exit code 8',
+  },
   { flags: '-f, --force', summary: 'skip the checks that the command says; `force-COMMAND` is the same' },
   { flags: '-d, --dry-run', summary: 'print what would be written and waited for; write nothing' },
 ];

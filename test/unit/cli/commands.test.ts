@@ -524,3 +524,39 @@ test('--no-wait writes the wish and says what is still open', async (t) => {
   t.is(b.value(keys.primary('r1')), 'hostb');
   t.deepEqual((ran.json.data as { pending: string[] }).pending, ['hostb: r1 is-primary=1']);
 });
+
+test('--no-wait does not claim to have done what comes after a wait', async (t) => {
+  const cases: readonly (readonly [argv: readonly string[], host: string, begun: readonly string[]])[] = [
+    [['primary', 'r1', '--force'], 'hostb', []],
+    [['leave-resource', 'r1'], 'hostb', ['resource-r1/todo-hostb/attach']],
+    [['cron', 'r1'], 'hosta', ['resource-r1/todo-hosta/rotate']],
+  ];
+  for (const [argv, host, begun] of cases) {
+    const b = new Bench(t, host);
+    b.resource();
+    b.daemonOn();
+    b.write({ [keys.actual('r1', host, 'is-copying')]: '1' });
+    if (argv[0] === 'primary') b.write({ [keys.todo('r1', host, 'connect')]: '0' });
+    const before = links(b, '');
+    const ran = await b.run(...argv, '--no-wait', '--json');
+    t.is(ran.code, 8, ran.out);
+    t.is(ran.json.reason, 'unfinished');
+    t.regex(ran.json.found ?? '', /^still open: host[ab]: r1 /);
+    t.regex(ran.json.next ?? '', /without --no-wait/);
+    const after = links(b, '');
+    const changed = Object.keys(after).filter((key) => after[key] !== before[key]);
+    for (const key of begun) t.true(changed.includes(key), key);
+    if (begun.length === 0) t.deepEqual(changed, []);
+  }
+});
+
+test('--no-wait again goes on where the wait would have ended', async (t) => {
+  const b = new Bench(t, 'hostb');
+  b.resource();
+  b.daemonOn();
+  t.is((await b.run('leave-resource', 'r1', '--no-wait')).code, 8);
+  t.truthy(b.value(keys.data('r1', 'hostb')));
+  b.write({ [keys.actual('r1', 'hostb', 'is-attached')]: '0' });
+  t.is((await b.run('leave-resource', 'r1', '--no-wait')).code, 0);
+  t.is(b.value(keys.data('r1', 'hostb')), undefined);
+});
