@@ -165,21 +165,23 @@ function forced(sit: Situation, s: Scope): Plan {
       ? `${h} is primary right now: this forces a split brain.`
       : `${h} was primary when last heard of: this may be a split brain.`,
   );
-  const timeline = (parseCount(sit.snap.value(keys.timeline(r))) ?? 0n) + 1n;
   const copying: readonly Condition[] = is(s, 'is-copying')
     ? [flagIs(r, sit.me, 'is-copying', false, sit.me)]
     : [];
-  const write = (): Plan =>
+  // Newer than any timeline there is by then: one that arrives during the wait would undo the force.
+  const write = (snap: Snapshot): Plan =>
     plan(`${sit.me} is primary of ${r}, by force`, {
       writes: {
         [keys.primary(r)]: sit.me,
         [keys.lastPrimary(r)]: sit.me,
-        [keys.timeline(r)]: timeline.toString(),
+        [keys.timeline(r)]: ((parseCount(snap.value(keys.timeline(r))) ?? 0n) + 1n).toString(),
       },
       waitFor: [becamePrimary(r, sit.me, undefined, true)],
     });
   const first =
-    copying.length > 0 ? plan(`fetching of ${r} has stopped`, { waitFor: copying, next: write }) : write();
+    copying.length > 0
+      ? plan(`fetching of ${r} has stopped`, { waitFor: copying, next: write })
+      : write(sit.snap);
   return { ...first, warnings };
 }
 

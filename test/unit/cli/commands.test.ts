@@ -329,6 +329,24 @@ test('forced switch: new timeline, a warning, nobody asked', async (t) => {
   t.regex(ran.err, /hosta was primary when last heard of: this may be a split brain/);
 });
 
+test('forced switch: the timeline is newer than what arrived while fetching stopped', async (t) => {
+  const b = new Bench(t, 'hostb');
+  b.resource();
+  b.write({
+    [keys.todo('r1', 'hostb', 'connect')]: '0',
+    [keys.actual('r1', 'hostb', 'is-copying')]: '1',
+  });
+  b.daemonOn();
+  const running = b.start('primary', '--force', 'r1');
+  await running.shows('hostb: r1 is-copying is still 1');
+  b.write({ [keys.timeline('r1')]: '2' });
+  b.write({ [keys.actual('r1', 'hostb', 'is-copying')]: '0' });
+  await running.shows('hostb: r1 is-primary is still 0');
+  t.is(b.value(keys.timeline('r1')), '3');
+  b.write({ [keys.actual('r1', 'hostb', 'is-primary')]: '1' });
+  t.is((await running.done).code, 0);
+});
+
 test('secondary: nobody is designated, and it is waited for', async (t) => {
   const b = new Bench(t);
   b.resource();
