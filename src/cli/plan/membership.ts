@@ -192,15 +192,7 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
       found: `${sit.me} ${role}`,
       next: `marsadm primary ${r} on another member, or marsadm secondary ${r}`,
     });
-  const primary = designated(s);
-  if (primary !== undefined && !is(at(s, primary), 'is-primary') && !sit.force) {
-    const ahead = relate(historyOf(sit.snap, r, sit.me), historyOf(sit.snap, r, primary)).kind === 'ahead';
-    if (ahead)
-      throw new MarsError('no-active-primary', {
-        found: `${primary} still needs what ${sit.me} holds`,
-        next: `marsadm wait-resource ${r} is-primary --host ${primary}`,
-      });
-  }
+  if (!sit.force) checkNeeded(s);
   // Log numbers are never used again, so the highest one is noted before the history goes.
   const second = (snap: Snapshot): Plan =>
     plan(`${sit.me} left resource ${r}`, {
@@ -219,6 +211,25 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
     weak: [keys.primary(r)],
     waitFor: wait ? [flagIs(r, sit.me, 'is-attached', false, sit.me)] : [],
     next: second,
+  });
+}
+
+/** Until the primary works somebody may have to fetch from here; while there is none, anybody may become it. */
+function checkNeeded(s: Scope): void {
+  const { snap, resource: r, host: me } = s;
+  const primary = designated(s);
+  if (primary !== undefined && is(at(s, primary), 'is-primary')) return;
+  const mine = historyOf(snap, r, me);
+  const needy = (primary === undefined ? members(s) : [primary]).find(
+    (host) => host !== me && relate(mine, historyOf(snap, r, host)).kind === 'ahead',
+  );
+  if (needy === undefined) return;
+  const found = `${needy} still needs what ${me} holds`;
+  if (primary === undefined)
+    throw new MarsError('no-primary', { found, next: `marsadm primary ${r} on the member that shall go on` });
+  throw new MarsError('no-active-primary', {
+    found,
+    next: `marsadm wait-resource ${r} is-primary --host ${primary}`,
   });
 }
 

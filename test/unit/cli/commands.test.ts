@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { keys, SWITCHES } from '../../../src/tree/catalogue.js';
+import { NONE } from '../../../src/tree/types.js';
 import { Bench, MIB } from './support.js';
 
 const links = (b: Bench, prefix: string): Record<string, string> => {
@@ -135,6 +136,13 @@ test('leave-resource: wishes off, wait, then every key of the replica goes', asy
   t.truthy(b.value(keys.replay('r1', 'hosta')), 'the other replica stays');
   t.false(existsSync(log));
   t.is((await b.run('leave-resource', 'r1')).code, 0, 'again: already so');
+});
+
+test('leave-resource with nobody designated: who holds no more than the others may go', async (t) => {
+  const b = new Bench(t);
+  b.resource();
+  b.write({ [keys.primary('r1')]: NONE, [keys.actual('r1', 'hosta', 'is-primary')]: '0' });
+  t.is((await b.run('leave-resource', 'r1')).code, 0);
 });
 
 test('leave-resource --force removes the replica of a host that is gone, and none of the logs here', async (t) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { flock } from '../../../src/engine/linktime.js';
 import { keys } from '../../../src/tree/catalogue.js';
+import { NONE } from '../../../src/tree/types.js';
 import { testRefusals, type Case } from './refusal.js';
 import { Bench, MIB } from './support.js';
 
@@ -176,6 +177,22 @@ const CASES: readonly Case[] = [
     reason: 'is-primary',
     code: 3,
     found: /still primary/,
+  },
+  {
+    name: 'leave: nobody is designated and another member lacks what is here',
+    setup: (b) => {
+      b.resource();
+      b.write({
+        [keys.primary('r1')]: NONE,
+        [keys.actual('r1', 'hosta', 'is-primary')]: '0',
+        [keys.version('r1', 1n, 'hosta')]: `${'e'.repeat(32)},log-000000001-hosta,12288:`,
+      });
+    },
+    argv: () => ['leave-resource', 'r1'],
+    reason: 'no-primary',
+    code: 3,
+    found: /hostb still needs what hosta holds/,
+    next: /marsadm primary r1/,
   },
   {
     name: 'leave: device open',
