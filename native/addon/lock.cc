@@ -19,6 +19,8 @@ static Napi::Value Flock(const Napi::CallbackInfo &info)
 	Napi::Env env = info.Env();
 	std::string mode;
 	int64_t fd;
+	/* Not coerced: that is refused in a thread that is being terminated. */
+	bool wait = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
 	int op;
 
 	if (!TakeInt(info, 0, "fd", &fd) || !TakeString(info, 1, "mode", &mode))
@@ -34,7 +36,7 @@ static Napi::Value Flock(const Napi::CallbackInfo &info)
 			.ThrowAsJavaScriptException();
 		return env.Undefined();
 	}
-	if (!info[2].ToBoolean().Value())
+	if (!wait)
 		op |= LOCK_NB;
 	while (flock(static_cast<int>(fd), op) < 0) {
 		if (errno == EWOULDBLOCK)

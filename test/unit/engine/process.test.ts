@@ -96,6 +96,29 @@ test.serial('a thread may be terminated with file operations under way', async (
   }
 });
 
+test.serial('a thread may be terminated while it locks', async (t) => {
+  const linktime = new URL('../../../src/engine/linktime.js', import.meta.url).href;
+  const locking = `
+    const { openSync } = require('node:fs');
+    const { parentPort } = require('node:worker_threads');
+    import(${JSON.stringify(linktime)}).then(({ flock }) => {
+      const fd = openSync(process.execPath, 'r');
+      parentPort.postMessage('ready');
+      for (;;) flock(fd, 'shared', true);
+    });`;
+  const result = await runModule(`
+    import { once } from 'node:events';
+    import { Worker } from 'node:worker_threads';
+    const begin = () => new Worker(${JSON.stringify(locking)}, { eval: true, execArgv: [] });
+    for (let round = 0; round < 10; round++) {
+      const workers = [begin(), begin(), begin(), begin()];
+      await Promise.all(workers.map((worker) => once(worker, 'message')));
+      await Promise.all(workers.map((worker) => worker.terminate()));
+    }
+    console.log('done');`);
+  t.like(result, { code: 0, signal: null, output: 'done\n' });
+});
+
 test('an idle engine with a listener does not keep its process alive', async (t) => {
   const result = await runModule(`
     import { EmbeddedEngine } from ${JSON.stringify(url)};
