@@ -5,6 +5,7 @@
  * One stream at a time. A source that refuses, breaks off or sends rubbish
  * is set aside for a while, growing with each failure, and the next one is asked.
  */
+import { ClusterError } from '../cluster/errors.js';
 import type { FetchGoal } from '../strategy/resource.js';
 import { logName, sameLog } from '../strategy/history.js';
 import { fetchLog, type Expected } from '../transfer/logfetch.js';
@@ -17,8 +18,11 @@ import type { LogStore } from './logstore.js';
 const RETRY_MS = 200;
 const RETRY_MAX_MS = 5000;
 
+/** What a fetch needs of the daemon. */
+type Needs = Pick<Context, 'cluster' | 'timers' | 'log'>;
+
 export class Fetch {
-  readonly #ctx: Context;
+  readonly #ctx: Needs;
   readonly #resource: string;
   readonly #store: LogStore;
   readonly #changed: () => void;
@@ -33,10 +37,12 @@ export class Fetch {
       }
     | undefined;
   #connected = false;
-  /** why the last fetch ended badly; undefined once data flows */
+  /** why the last fetch ended badly; undefined once data flows, or a source has the log, if that was all */
   problem: string | undefined;
+  /** the problem is one of what came or of keeping it: only data proves that it is over */
+  #needsData = false;
 
-  constructor(ctx: Context, resource: string, store: LogStore, changed: () => void) {
+  constructor(ctx: Needs, resource: string, store: LogStore, changed: () => void) {
     this.#ctx = ctx;
     this.#resource = resource;
     this.#store = store;
@@ -85,6 +91,7 @@ export class Fetch {
           number: goal.log.number.toString(),
           origin: goal.log.origin,
           from: from.toString(),
+          accept: true,
         },
         signal,
       );
@@ -93,12 +100,21 @@ export class Fetch {
       if (signal.aborted) onAbort();
       this.#connected = true;
       this.#changed();
-      const end = await fetchLog(stream, this.#store, goal.log, from, expected, () => this.#flows(source));
+      const end = await fetchLog(
+        stream,
+        this.#store,
+        goal.log,
+        from,
+        expected,
+        () => this.#flows(source),
+        () => this.#accepted(),
+      );
       signal.removeEventListener('abort', onAbort);
-      if (end.kind === 'refused' || end.kind === 'bad') this.#failed(source, end.reason, signal);
+      if (end.kind === 'refused') this.#failed(source, end.reason, signal);
+      else if (end.kind === 'bad') this.#failed(source, end.reason, signal, true);
       else if (end.kind === 'ended') this.#failed(source, 'stream-broken', signal);
     } catch (error) {
-      this.#failed(source, reasonOf(error), signal);
+      this.#failed(source, reasonOf(error), signal, !(error instanceof ClusterError));
     } finally {
       this.#running = undefined;
       this.#connected = false;
@@ -109,13 +125,22 @@ export class Fetch {
   #flows(source: string): void {
     this.#failing.delete(source);
     this.problem = undefined;
+    this.#needsData = false;
   }
 
-  #failed(source: string, reason: string, signal: AbortSignal): void {
+  /** While nobody writes no data comes, for as long as that may be. */
+  #accepted(): void {
+    if (this.problem === undefined || this.#needsData) return;
+    this.problem = undefined;
+    this.#changed();
+  }
+
+  #failed(source: string, reason: string, signal: AbortSignal, needsData = false): void {
     if (signal.aborted) return;
     const pauses = this.#failing.get(source) ?? new Backoff(RETRY_MS, RETRY_MAX_MS);
     this.#failing.set(source, pauses);
     this.problem = reason;
+    this.#needsData = needsData;
     this.#ctx.log(`${this.#resource}: fetching from ${source} failed: ${reason}`);
     this.#resting.add(source);
     this.#ctx.timers.set(pauses.failed(), () => {

@@ -191,8 +191,10 @@ export class Node {
     const resource = request.success ? this.#asked(request.data.resource, request.data.uuid) : undefined;
     if (!request.success || !resource)
       return refuse(stream, request.success ? 'no-such-resource' : 'bad-message');
-    const { number, origin, from } = request.data;
-    await shipLog(stream, resource.store, { number, origin }, from, this.#stop.signal);
+    // Right after a start the logs are still being verified; who is told that one is missing may believe it.
+    await Promise.race([resource.looked, stream.closed]);
+    const { number, origin, from, accept } = request.data;
+    await shipLog(stream, resource.store, { number, origin }, from, this.#stop.signal, accept);
   }
 
   async #serveSync(stream: FrameStream, params: JsonObject): Promise<void> {

@@ -51,6 +51,7 @@ export async function fetchLog(
   from: bigint,
   expected: Expected,
   onProgress: (lamport: bigint) => void,
+  onAccepted: () => void = () => undefined,
 ): Promise<FetchEnd> {
   let writer: LogWriter | undefined;
   try {
@@ -62,7 +63,7 @@ export async function fetchLog(
     if (!scanner) return { kind: 'bad', reason: 'bad-log' };
     // The log was dropped or cut since.
     if (scanner.received !== from) return { kind: 'bad', reason: 'bad-position' };
-    const end = await receive(stream, scanner, writer, ref, expected, onProgress);
+    const end = await receive(stream, scanner, writer, ref, expected, onProgress, onAccepted);
     await writer.drain();
     return end;
   } finally {
@@ -96,6 +97,7 @@ async function receive(
   ref: LogRef,
   expected: Expected,
   onProgress: (lamport: bigint) => void,
+  onAccepted: () => void,
 ): Promise<FetchEnd> {
   let next = scanner.received;
   let verified = next;
@@ -103,6 +105,10 @@ async function receive(
     const parsed = LogMessage.safeParse(frame.head);
     if (!parsed.success) return { kind: 'bad', reason: 'bad-message' };
     const message = parsed.data;
+    if (message.t === 'accepted') {
+      onAccepted();
+      continue;
+    }
     if (message.t === 'refused') return { kind: 'refused', reason: message.reason };
     if (message.t === 'closed') {
       // A log ends with a group; asking again at once for the rest of this one would never end.

@@ -18,13 +18,14 @@ const CHUNK = 1 << 20;
 /** Pieces read and not yet sent at most. */
 const WINDOW = 3;
 
-/** Push log `ref` from byte `from` on until it is closed or the stream ends. */
+/** Push log `ref` from byte `from` on until it is closed or the stream ends; `accept`: say first that it is here. */
 export async function shipLog(
   stream: FrameStream,
   store: LogStore,
   ref: LogRef,
   from: bigint,
   signal: AbortSignal,
+  accept = false,
 ): Promise<void> {
   const first = store.get(ref);
   if (!first) return refuse(stream, 'no-such-log');
@@ -38,6 +39,8 @@ export async function shipLog(
   const file = await fs.open(store.path(ref), 'r');
   const pieces = new Pieces(file, stop);
   try {
+    // Bytes may not come for long.
+    if (accept) await stream.send({ t: 'accepted' });
     let at = from;
     while (!stop.aborted) {
       const changed = store.changed(ref, stop);

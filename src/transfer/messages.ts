@@ -12,13 +12,25 @@ const u64 = z
 const name = z.string().min(1).max(64);
 const uuid = z.string().regex(/^[0-9a-f]{32}$/);
 
-/** Opens a log stream: send me log `number` of `origin` from byte `from` on. */
-export const LogRequest = z.object({ resource: name, uuid, number: u64, origin: name, from: u64 });
+/**
+ * Opens a log stream: send me log `number` of `origin` from byte `from` on. Whoever sets `accept`
+ * knows the message of that name.
+ */
+export const LogRequest = z.object({
+  resource: name,
+  uuid,
+  number: u64,
+  origin: name,
+  from: u64,
+  accept: z.boolean().optional(),
+});
 /** Opens a sync stream. */
 export const SyncRequest = z.object({ resource: name, uuid });
 
 /** From the holder of a log: bytes at a position, or why there are none. */
 export const LogMessage = z.discriminatedUnion('t', [
+  /** first, to whoever asked for it: the log is here, bytes follow as soon as there are any */
+  z.object({ t: z.literal('accepted') }),
   z.object({ t: z.literal('data'), at: u64 }),
   /** the log ends here for good; everything was sent */
   z.object({ t: z.literal('closed'), end: u64 }),

@@ -114,6 +114,17 @@ test('what is durable leaves at once, nothing behind it, and a successor ends th
   t.true(line.wasClosed);
 });
 
+test('whoever wants to know hears that the log is here before there is a byte of it', async (t) => {
+  const { store, line, durable } = await setUp(t, 4096);
+  durable(4096);
+  const stop = new AbortController();
+  const shipping = shipLog(line, store, LOG, 4096n, stop.signal, true);
+  t.deepEqual((await line.next()).head, { t: 'accepted' });
+  t.is(line.sent.length, 0);
+  stop.abort();
+  await shipping;
+});
+
 test('a successor that is heard of after everything was sent ends the log too', async (t) => {
   const { store, line, durable } = await setUp(t, 4096);
   durable(4096);
