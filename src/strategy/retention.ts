@@ -24,7 +24,7 @@ export interface Deletable {
   readonly versions: readonly string[];
   /** who is lost from now on, and who no longer is */
   readonly lost: Changes;
-  /** stamp at which the next member may be given up, if nothing changes before */
+  /** when the next member may be given up, if nothing changes before, ns */
   readonly again: bigint | undefined;
 }
 
@@ -59,16 +59,22 @@ export function holders(snap: Snapshot, resource: string, host: string): string[
     .map(({ h }) => h);
 }
 
+/** While log space is short: the time, and since when members can't be reached. Of the wall clock, as stamps may run ahead by hours, ns. */
+export interface Shortage {
+  readonly now: bigint;
+  readonly awaySince: ReadonlyMap<string, bigint>;
+}
+
 /** When a member may be given up; undefined = never. */
-function givenUpAt(v: ResourceView, host: string): bigint | undefined {
+function givenUpAt(v: ResourceView, host: string, { awaySince }: Shortage): bigint | undefined {
   const seconds = parseCount(setting(v.snap, v.resource, 'log-lost-after'));
-  const peer = v.snap.get(keys.peer(host));
-  if (seconds === undefined || host === v.me || v.connected.has(host)) return undefined;
-  if (!peer?.value.startsWith('unreachable')) return undefined;
+  const since = awaySince.get(host);
+  if (seconds === undefined || since === undefined || host === v.me || v.connected.has(host))
+    return undefined;
   // Who has, or is to have, the device is what the others follow.
   if (v.snap.value(keys.primary(v.resource)) === host) return undefined;
   if (v.snap.value(keys.actual(v.resource, host, 'is-primary')) === '1') return undefined;
-  return peer.stamp + seconds * 1_000_000_000n;
+  return since + seconds * 1_000_000_000n;
 }
 
 /**
@@ -82,14 +88,13 @@ export function neededByPrimary(held: bigint, checkpoint: bigint | undefined): b
 
 /**
  * `own` is the number of the log this node itself still needs (a primary: see {@link neededByPrimary});
- * `pinned` are numbers held by syncs that are being served; `shortOfSpace` is the
- * present stamp while log space is short.
+ * `pinned` are numbers held by syncs that are being served.
  */
 export function deletableLogs(
   v: ResourceView,
   own: bigint | undefined,
   pinned: readonly bigint[],
-  shortOfSpace?: bigint,
+  shortage?: Shortage,
 ): Deletable {
   if (own === undefined) return { logs: [], versions: [], lost: {}, again: undefined };
   const needs = [own, ...pinned];
@@ -97,9 +102,9 @@ export function deletableLogs(
   for (const host of members(v.snap, v.resource)) {
     const number = standsIn(v.snap, v.resource, host);
     if (number === undefined) continue;
-    const until = shortOfSpace === undefined ? undefined : givenUpAt(v, host);
+    const until = shortage && givenUpAt(v, host, shortage);
     // Also of this node itself: after a kill it goes on from what it had published.
-    if (isLost(v.snap, v.resource, host) || (until !== undefined && until <= (shortOfSpace ?? 0n)))
+    if (isLost(v.snap, v.resource, host) || (shortage && until !== undefined && until <= shortage.now))
       left.push({ host, number, until: undefined });
     else {
       needs.push(number);
