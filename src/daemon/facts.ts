@@ -134,7 +134,9 @@ function stateWord(p: Picture): string {
 
 function replayCode(p: Picture): string {
   if (p.why === 'split-brain' || p.why === 'log-missing') return p.why;
-  if (p.problems.fetch === 'no-such-log') return 'log-missing';
+  // What is missing, if anything, is known once the others have stepped back and listened.
+  const early = p.why === 'old-primary-active' || p.why === 'announcing';
+  if (p.problems.fetch === 'no-such-log' && !early) return 'log-missing';
   return replayTrouble(p) ?? 'ok';
 }
 

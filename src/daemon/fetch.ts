@@ -64,6 +64,11 @@ export class Fetch {
     const running = this.#running;
     if (running && (!goal || !sameLog(running.goal.log, goal.log) || !goal.sources.includes(running.source)))
       await this.stop();
+    // Where nothing is to be fetched, nothing is amiss with that.
+    if (!goal) {
+      this.problem = undefined;
+      this.#needsData = false;
+    }
     if (!goal || this.#running) return;
     const source = goal.sources.find((s) => !this.#resting.has(s));
     if (source === undefined) return;

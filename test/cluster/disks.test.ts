@@ -162,12 +162,15 @@ withMounts('a daemon whose state directory has become read-only ends when it is 
   await onDevice(a, (d) => d.write(0, block('one')));
   for (const node of [a, b]) {
     await node.marsadm(['wait-resource', R, 'uptodate']);
+    // A file system in which a file is being written can't become read-only.
+    await b.marsadm(['pause-fetch', R]);
     await mount(t, node.dir, '--bind', node.dir);
     await tool('mount', '-o', 'remount,ro,bind', node.dir);
     t.is(await node.stop(), 1, 'its last word is not in the tree');
     t.regex(node.log, /tree-not-writable/);
     await tool('umount', node.dir);
     await node.start();
+    await b.marsadm(['resume-fetch', R]);
   }
   await a.marsadm(['wait-resource', R, 'is-primary']);
   t.is(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), 'one');
