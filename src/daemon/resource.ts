@@ -36,6 +36,7 @@ import { damageOf } from './damage.js';
 import { decisiveFacts, movingFacts, type Picture } from './facts.js';
 import { Fetch } from './fetch.js';
 import { clear, newer, type Stand } from './inherit.js';
+import { forgetReplica } from './leaving.js';
 import { LogStore, type Ids } from './logstore.js';
 import type { BrickNames } from './names.js';
 import { Primary } from './primary.js';
@@ -384,14 +385,13 @@ export class Resource {
 
   /** Once this host has left the resource on purpose, its logs are of no use to it. */
   async #left(): Promise<void> {
-    const { host, tree } = this.#ctx;
-    const data = tree.snapshot().raw(keys.data(this.name, host))?.value;
+    const data = this.#ctx.tree.snapshot().raw(keys.data(this.name, this.#ctx.host))?.value;
     if (this.#attached || (data !== undefined && data !== DELETED)) return;
     // A tombstone may be collected before anybody looks; what is known here ends with the link in any case.
     this.#applied = undefined;
     this.#touched = undefined;
     this.#loaded = false;
-    if (data === DELETED) for (const log of this.store.list()) await this.store.remove(log);
+    if (data === DELETED) await forgetReplica(this.#ctx, this.name, this.store);
   }
 
   async #beOrBecomePrimary(goal: Extract<Goal, { mode: 'primary' }>): Promise<void> {

@@ -28,6 +28,7 @@ import {
   type Scope,
 } from '../../view/facts.js';
 import { historyOf, relate } from '../../strategy/history.js';
+import { replicaKeys } from '../../strategy/replica.js';
 import { humanSize } from '../../view/format.js';
 import { becamePrimary, deviceHasSize, flagIs, syncStarted } from './conditions.js';
 import { plan, type Plan, type Situation } from './plan.js';
@@ -152,21 +153,6 @@ export function planJoin(sit: Situation, args: JoinArgs): Plan {
     },
     waitFor: sit.daemon ? [syncStarted(r, sit.me)] : [],
   });
-}
-
-/** All keys that belong to one replica. */
-function replicaKeys(snap: Snapshot, r: string, host: string): string[] {
-  const dirs = [`${keys.resource(r)}todo-${host}/`, `${keys.resource(r)}actual-${host}/`];
-  const single = [keys.data, keys.device, keys.actsize, keys.replay, keys.syncstatus, keys.syncpos].map((k) =>
-    k(r, host),
-  );
-  const versions = snap
-    .list(keys.versionPrefix(r))
-    .map((e) => e.key)
-    .filter((key) => key.slice(keys.versionPrefix(r).length + 10) === host);
-  return [...single, ...versions, ...dirs.flatMap((d) => snap.list(d).map((e) => e.key))].filter((key) =>
-    snap.get(key),
-  );
 }
 
 const tombstones = (list: readonly string[]): Changes => Object.fromEntries(list.map((key) => [key, null]));

@@ -259,3 +259,20 @@ test.serial(
     await resource.stop(false);
   },
 );
+
+test.serial('facts that were told while the replica was being given up go with it', async (t) => {
+  const { tree, resource, value, fact } = setUp(t, HOST);
+  resource.trigger();
+  await fact('is-primary', (v) => v === '1');
+  await resource.looked;
+  // As by force: nobody waits for this daemon, and what it had gathered is written over the tombstones.
+  tree.write({ [keys.primary(R)]: NONE, [keys.data(R, HOST)]: null });
+  const replay = keys.replay(R, HOST);
+  tree.write({ [replay]: 'log-000000001-hosta,4096,0' });
+  resource.trigger();
+  await fact('is-primary', (v) => v === undefined);
+  t.is(tree.snapshot().value(replay), undefined);
+  t.is(value('is-attached'), undefined);
+  t.deepEqual([...historyOf(tree.snapshot(), R, HOST).keys()], []);
+  await resource.stop(false);
+});
