@@ -7,7 +7,7 @@
  */
 import { ClusterError } from '../cluster/errors.js';
 import type { FetchGoal } from '../strategy/resource.js';
-import { logName, sameLog } from '../strategy/history.js';
+import { sameLog } from '../strategy/history.js';
 import { fetchLog, type Expected } from '../transfer/logfetch.js';
 import { asMarsError } from '../errors.js';
 import { Backoff } from './backoff.js';
@@ -54,11 +54,6 @@ export class Fetch {
     return this.#running !== undefined && this.#connected;
   }
 
-  /** The source that is being asked, if any. */
-  get source(): string | undefined {
-    return this.#running?.source;
-  }
-
   /** Move towards the goal: keep, replace or end the running fetch. */
   async run(goal: FetchGoal | undefined, expected: Expected): Promise<void> {
     const running = this.#running;
@@ -68,8 +63,9 @@ export class Fetch {
     if (!goal) {
       this.problem = undefined;
       this.#needsData = false;
+      return;
     }
-    if (!goal || this.#running) return;
+    if (this.#running) return;
     const source = goal.sources.find((s) => !this.#resting.has(s));
     if (source === undefined) return;
     const abort = new AbortController();
@@ -152,11 +148,6 @@ export class Fetch {
       this.#resting.delete(source);
       this.#changed();
     });
-  }
-
-  /** For messages. */
-  describe(): string {
-    return this.#running ? `${logName(this.#running.goal.log)} from ${this.#running.source}` : 'nothing';
   }
 }
 

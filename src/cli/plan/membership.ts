@@ -18,7 +18,6 @@ import {
   devicePath,
   engineOf,
   exists,
-  fact,
   is,
   isMember,
   members,
@@ -290,6 +289,3 @@ export function requireMember(s: Scope): void {
       next: `marsadm join-resource ${s.resource} DEVICE`,
     });
 }
-
-/** The word a replica publishes, for messages. */
-export const codeOf = (s: Scope): string => fact(s, 'replay-code') ?? 'unknown';

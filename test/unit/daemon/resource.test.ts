@@ -24,6 +24,9 @@ const HOST = 'hosta';
 const CLUSTER = 'c'.repeat(32);
 const SIZE = 1 << 20;
 
+const noMemory = (): EngineError =>
+  new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+
 /** An engine in whose way the test may get. */
 class Trapped extends EmbeddedEngine {
   /** called when a brick has been switched */
@@ -146,17 +149,23 @@ test.serial('a disk that goes while it is attached is not attached, and is once 
   await resource.stop(false);
 });
 
-test.serial('a device whose closing fails half-way is closed by the next attempt', async (t) => {
-  const { engine, tree, tick, resource, bricks, value, fact } = setUp(t, HOST);
+/** A device whose closing has failed once it was gone. */
+async function halfClosed(t: ExecutionContext): Promise<ReturnType<typeof setUp>> {
+  const bench = setUp(t, HOST);
+  const { engine, tree, resource, bricks, fact } = bench;
   resource.trigger();
   await fact('is-primary', (v) => v === '1');
   engine.destroying = (name) => {
-    if (name === bricks.log(1n))
-      throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+    if (name === bricks.log(1n)) throw noMemory();
   };
   tree.write({ [keys.primary(R)]: NONE });
   resource.trigger();
   await fact('msg-error', (v) => v !== undefined);
+  return bench;
+}
+
+test.serial('a device whose closing fails half-way is closed by the next attempt', async (t) => {
+  const { engine, tick, resource, bricks, value, fact } = await halfClosed(t);
   t.is(value('is-primary'), '1');
 
   engine.destroying = () => undefined;
@@ -171,16 +180,7 @@ test.serial('a device whose closing fails half-way is closed by the next attempt
 });
 
 test.serial('a device that is wanted again before it was closed is closed and opened', async (t) => {
-  const { engine, tree, tick, resource, bricks, value, fact } = setUp(t, HOST);
-  resource.trigger();
-  await fact('is-primary', (v) => v === '1');
-  engine.destroying = (name) => {
-    if (name === bricks.log(1n))
-      throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
-  };
-  tree.write({ [keys.primary(R)]: NONE });
-  resource.trigger();
-  await fact('msg-error', (v) => v !== undefined);
+  const { engine, tree, tick, resource, bricks, value, fact } = await halfClosed(t);
 
   engine.destroying = () => undefined;
   tree.write({ [keys.primary(R)]: HOST });
@@ -200,7 +200,7 @@ test.serial('a device that can not be opened is not tried again before the pause
   engine.creating = (name) => {
     if (name !== bricks.device) return;
     attempts++;
-    throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+    throw noMemory();
   };
   const follow = (async () => {
     for await (const entries of tree.changes(stop.signal)) {
@@ -236,8 +236,7 @@ test.serial(
     const told = { number: 1n, origin: HOST, pos: 1n << 20n, digest: 'e'.repeat(32) };
     const lost = { number: 2n, origin: HOST, pos: 8192n, digest: 'f'.repeat(32), prev: told };
     engine.creating = (name) => {
-      if (name === bricks.device)
-        throw new EngineError({ message: 'out of memory', code: 'ENOMEM', reason: 'no-memory' });
+      if (name === bricks.device) throw noMemory();
     };
     tree.write({
       [keys.version(R, 2n, HOST)]: formatVersion(lost),
