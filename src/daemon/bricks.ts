@@ -77,11 +77,17 @@ export class Bricks {
 
   /**
    * Press the button and wait until the lamps agree. Throws EngineError when refused, also when
-   * that turns out later: then the lamps fall back to off, and the state says why.
+   * that turns out later: then the lamps fall back to off, and the state says why. What a brick
+   * would wait for without end may be `hopeless` to the caller; it is switched off again then.
    */
-  async power(name: string, on: boolean): Promise<BrickStatus> {
+  async power(
+    name: string,
+    on: boolean,
+    hopeless: (status: BrickStatus) => boolean = () => false,
+  ): Promise<BrickStatus> {
     await this.#engine.power(name, on);
-    const status = await this.wait(name, (s) => (on ? s.ledOn || fellBack(s) : s.ledOff));
+    const settled = (s: BrickStatus): boolean => s.ledOn || fellBack(s) || hopeless(s);
+    const status = await this.wait(name, (s) => (on ? settled(s) : s.ledOff));
     if (!on || status.ledOn) return status;
     await this.#engine.power(name, false);
     throw new EngineError({

@@ -129,7 +129,7 @@ function replayTrouble(p: Picture): string | undefined {
 
 function stateWord(p: Picture): string {
   if (p.logger && p.logger.state !== 'ok') return p.logger.state;
-  return replayTrouble(p) ?? 'ok';
+  return replayTrouble(p) ?? (p.problems.step === 'log-space-full' ? p.problems.step : 'ok');
 }
 
 function replayCode(p: Picture): string {

@@ -186,7 +186,8 @@ export class Primary {
     bricks.connect(this.logger, 0, this.#names.data);
     bricks.connect(this.logger, 1, this.#brick(this.#log));
     this.#size = this.#diskSize();
-    const status = await bricks.power(this.logger, true);
+    // Without room for a log it would try for ever; those who make room need this resource meanwhile.
+    const status = await bricks.power(this.logger, true, (s) => s.state === 'log-space-full');
     this.#store.grow(this.#log, status.val['durable'] ?? 0n, status.digest, ident);
   }
 

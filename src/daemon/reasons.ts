@@ -12,6 +12,7 @@ const ENGINE_REASONS: Readonly<Record<string, ReasonCode>> = {
   open: 'device-open',
   'bad-log': 'bad-log',
   'no-space': 'log-space-full',
+  'log-space-full': 'log-space-full',
   'io-error': 'io-error',
   'log-write-error': 'log-write-error',
   'too-long': 'device-name-too-long',

@@ -402,6 +402,7 @@ export class Resource {
       await this.#fetch.stop();
       await this.#sync.stop();
       await this.#stopReplay();
+      await this.#deleteLogs();
       // The tree may have changed meanwhile. From the last look to the announcement nothing waits:
       // whoever is told later that somebody else is designated has been told of this device before.
       const now = decide(this.#view());
@@ -635,7 +636,9 @@ export class Resource {
   }
 
   #deleteLogs(): Promise<void> {
-    const short = this.#primary?.shortOfSpace === true || this.#fetch.problem === 'log-space-full';
+    // A device that finds no room for its log is not opened: what failed then is the step.
+    const failed = [this.#problem, this.#fetch.problem].includes('log-space-full');
+    const short = failed || this.#primary?.shortOfSpace === true;
     return this.#retention.run(this.#view(), this.#primary?.needed, short);
   }
 
