@@ -18,10 +18,11 @@ import {
   sign,
   X509Certificate,
 } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MarsError } from '../errors.js';
 import { errnoOf } from '../tree/disk.js';
+import { replaceFile } from '../tree/durable.js';
 
 /** Private key and certificate of this host. */
 export interface Identity {
@@ -69,14 +70,9 @@ export function ensureIdentity(dir: string, host: string, now: Date): Identity {
     if (!(error instanceof MarsError) || error.code !== 'no-cluster') throw error;
   }
   const identity = makeIdentity(host, now);
-  const path = join(dir, FILE);
   try {
     mkdirSync(join(dir, 'local'), { recursive: true, mode: 0o700 });
-    const fd = openSync(`${path}.tmp`, 'w', 0o600);
-    writeSync(fd, identity.key + identity.certPem);
-    fsyncSync(fd);
-    closeSync(fd);
-    renameSync(`${path}.tmp`, path);
+    replaceFile(join(dir, FILE), identity.key + identity.certPem);
   } catch (error) {
     throw new MarsError('tree-not-writable', { found: String(error), cause: error });
   }

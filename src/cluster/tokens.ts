@@ -10,22 +10,12 @@
  * the token is valid and the host is a member. Who was removed needs a new token.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { MarsError } from '../errors.js';
-import { syncDir } from '../engine/linktime.js';
 import { errnoOf } from '../tree/disk.js';
+import { replaceFile } from '../tree/durable.js';
 import { isHost, parseAddress } from '../tree/catalogue.js';
 
 /** Default validity, s. */
@@ -119,14 +109,8 @@ function path(dir: string, secret: string): string {
 }
 
 function save(dir: string, secret: string, record: TokenRecord): void {
-  const final = path(dir, secret);
   try {
-    const fd = openSync(`${final}.tmp`, 'w', 0o600);
-    writeSync(fd, JSON.stringify(record));
-    fsyncSync(fd);
-    closeSync(fd);
-    renameSync(`${final}.tmp`, final);
-    syncDir(join(dir, DIR));
+    replaceFile(path(dir, secret), JSON.stringify(record));
   } catch (error) {
     throw new MarsError('tree-not-writable', { found: String(error), cause: error });
   }

@@ -11,8 +11,9 @@
  *
  * First line: horizon; then one key a line. Replaced as a whole, durable.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { parseCount } from './catalogue.js';
+import { replaceFile } from './durable.js';
 
 /** Keys that were known when the horizon stood at `horizon`. */
 export interface Manifest {
@@ -33,12 +34,5 @@ export function loadManifest(path: string): Manifest {
 
 /** Throws the errors of node:fs. */
 export function saveManifest(path: string, manifest: { horizon: bigint; keys: Iterable<string> }): void {
-  const fd = openSync(`${path}.tmp`, 'w', 0o600);
-  try {
-    writeSync(fd, [manifest.horizon.toString(), ...manifest.keys, ''].join('\n'));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.tmp`, path);
+  replaceFile(path, [manifest.horizon.toString(), ...manifest.keys, ''].join('\n'));
 }
