@@ -101,6 +101,8 @@ export interface Version extends ChainPoint {
   readonly prev?: ChainPoint;
 }
 
+/** Largest number of a log: names have nine digits. */
+const LOG_MAX = 999_999_999n;
 const LOG = 'log-([0-9]{9})-([A-Za-z0-9_][A-Za-z0-9_-]{0,62})';
 const COUNT = '(0|[1-9][0-9]{0,18})';
 const DIGEST = '([0-9a-f]{32})';
@@ -154,7 +156,7 @@ export function formatVersion(v: Version): string {
 }
 
 function nine(number: bigint): string {
-  if (number < 0n || number > 999_999_999n) throw new MarsError('bad-position', `log number ${number}`);
+  if (number < 0n || number > LOG_MAX) throw new MarsError('bad-position', `log number ${number}`);
   return number.toString().padStart(9, '0');
 }
 
@@ -185,8 +187,6 @@ export const keys = {
   default: (name: string): string => `defaults/${name}`,
   /** the same for one resource, which counts more */
   resourceDefault: (r: string, name: string): string => `resource-${r}/defaults/${name}`,
-  hostDefault: (host: string, name: string): string => `defaults-${host}/${name}`,
-  syncLimit: (host: string): string => `defaults-${host}/sync-limit`,
   userspace: (name: string): string => `userspace/${name}`,
   /** not replicated: `connected` or `unreachable:REASON` */
   peer: (host: string): string => `local/peer-${host}`,
@@ -301,6 +301,8 @@ export function keyResource(key: string): string | undefined {
 
 type Grammar = (value: string) => boolean;
 const count: Grammar = (v) => parseCount(v) !== undefined;
+/** Of a log that another one can follow. */
+const highest: Grammar = (v) => (parseCount(v) ?? LOG_MAX) < LOG_MAX;
 const bit: Grammar = (v) => v === '0' || v === '1';
 const hex32: Grammar = (v) => /^[0-9a-f]{32}$/.test(v);
 const position: Grammar = (v) => parsePosition(v) !== undefined;
@@ -315,10 +317,10 @@ const GRAMMAR: readonly (readonly [dir: RegExp, leaf: RegExp, fits: Grammar])[] 
   [/^actual-[^/]+$/, /^alive$/, bit],
   [/^actual-[^/]+$/, /^protocol$/, (v) => /^[1-9][0-9]{0,3}-[1-9][0-9]{0,3}$/.test(v)],
   [/^actual-[^/]+$/, /^merged-/, count],
-  [/^defaults-[^/]+$/, /^sync-limit$/, count],
   [/^resource-[^/]+$/, /^uuid$/, hex32],
   [/^resource-[^/]+$/, /^primary$/, (v) => v === NONE || isHost(v)],
-  [/^resource-[^/]+$/, /^(?:timeline|size|maxnr|actsize-.+|syncstatus-.+)$/, count],
+  [/^resource-[^/]+$/, /^(?:timeline|size|actsize-.+|syncstatus-.+)$/, count],
+  [/^resource-[^/]+$/, /^maxnr$/, highest],
   [/^resource-[^/]+$/, /^data-/, absolutePath],
   [/^resource-[^/]+$/, /^device-/, (v) => v === NONE || isResource(v)],
   [/^resource-[^/]+$/, /^(?:replay|syncpos)-/, position],

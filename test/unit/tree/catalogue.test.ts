@@ -73,7 +73,6 @@ test('every builder makes a key, and knows who owns it', (t) => {
     c.keys.nodeActual('h-1', 'alive'),
     c.keys.merged('h-1', 'p'),
     c.keys.barrier('h-1'),
-    c.keys.syncLimit('h-1'),
     c.keys.data('r', 'h-1'),
     c.keys.device('r', 'h-1'),
     c.keys.actsize('r', 'h-1'),
@@ -140,4 +139,7 @@ test('values must fit known keys; unknown keys take any printable text', (t) => 
   t.false(c.fitsKey(c.keys.primary('r'), '../x'));
   t.false(c.fitsKey('userspace/x', 'bell\u0007'));
   t.false(c.fitsKey(c.keys.cert('h'), 'short'));
+  // Nobody takes from a primary the number of its next log.
+  t.true(c.fitsKey(c.keys.maxnr('r'), '999999998'));
+  t.false(c.fitsKey(c.keys.maxnr('r'), '999999999'));
 });
