@@ -3,9 +3,7 @@
  * files.cc - what node:fs lacks for bulk IO on disks and logs
  *
  * Reads, writes and syncs go through node:fs; here are aligned memory for
- * O_DIRECT, space management, holes, and sizes of devices.  Everything that may
- * wait for a disk runs on the libuv pool and returns a promise.  The caller
- * keeps the descriptor open until the promise settles.
+ * O_DIRECT, and sizes and block sizes of devices.  Nothing waits for a disk.
  */
 #include "sys.h"
 #include "util.h"
@@ -14,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -55,107 +52,6 @@ static Napi::Value Alignment(const Napi::CallbackInfo &info)
 		return info.Env().Undefined();
 	uintptr_t address = reinterpret_cast<uintptr_t>(data) | kPage;
 	return Napi::Number::New(info.Env(), static_cast<double>(address & -address));
-}
-
-class Allocate : public PromiseWork {
-public:
-	Allocate(Napi::Env env, int fd, int mode, int64_t pos, int64_t len)
-		: PromiseWork(env), fd_(fd), mode_(mode), pos_(pos), len_(len) {}
-
-protected:
-	void Run() override
-	{
-		int rc;
-
-		do {
-			rc = fallocate(fd_, mode_, pos_, len_);
-		} while (rc < 0 && errno == EINTR);
-		if (rc < 0)
-			Fail(errno, "fallocate");
-	}
-	Napi::Value Result(Napi::Env env) override { return env.Undefined(); }
-
-private:
-	const int fd_, mode_;
-	const int64_t pos_, len_;
-};
-
-/* fallocate(fd, mode, pos, len): mode allocate, punch or zero. */
-static Napi::Value Fallocate(const Napi::CallbackInfo &info)
-{
-	Napi::Env env = info.Env();
-	int64_t fd, pos, len;
-	std::string word;
-	int mode;
-
-	if (!TakeInt(info, 0, "fd", &fd) || !TakeString(info, 1, "mode", &word) ||
-	    !TakeBigInt(info, 2, "pos", &pos) || !TakeBigInt(info, 3, "len", &len))
-		return env.Undefined();
-	if (word == "allocate") {
-		mode = 0;
-	} else if (word == "punch") {
-		mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-	} else if (word == "zero") {
-		mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-	} else {
-		Napi::TypeError::New(env, "mode must be allocate, punch or zero")
-			.ThrowAsJavaScriptException();
-		return env.Undefined();
-	}
-	return PromiseWork::Start(new Allocate(env, static_cast<int>(fd), mode, pos, len));
-}
-
-class Seek : public PromiseWork {
-public:
-	Seek(Napi::Env env, int fd, int whence, int64_t pos)
-		: PromiseWork(env), fd_(fd), whence_(whence), found_(pos) {}
-
-protected:
-	void Run() override
-	{
-		off_t at = lseek(fd_, found_, whence_);
-
-		if (at >= 0) {
-			found_ = at;
-		} else if (errno == ENXIO) {
-			found_ = -1;
-		} else if (errno != EINVAL) {
-			Fail(errno, "lseek");
-		} else if (whence_ == SEEK_HOLE) {
-			/* No notion of holes here (a device): data up to the end. */
-			at = lseek(fd_, 0, SEEK_END);
-			found_ = at;
-		}
-	}
-	Napi::Value Result(Napi::Env env) override { return Napi::BigInt::New(env, found_); }
-
-private:
-	const int fd_, whence_;
-	int64_t found_;
-};
-
-/*
- * seekData(fd, pos), seekHole(fd, pos): next position >= pos that holds data, or
- * none; -1n when there is none before the end.  Moves the descriptor's own
- * offset, which nothing here uses.
- */
-static Napi::Value SeekStart(const Napi::CallbackInfo &info, int whence)
-{
-	int64_t fd, pos;
-
-	if (!TakeInt(info, 0, "fd", &fd) || !TakeBigInt(info, 1, "pos", &pos))
-		return info.Env().Undefined();
-	return PromiseWork::Start(new Seek(info.Env(), static_cast<int>(fd), whence, pos));
-}
-
-static Napi::Value SeekData(const Napi::CallbackInfo &info)
-{
-	return SeekStart(info, SEEK_DATA);
-}
-
-static Napi::Value SeekHole(const Napi::CallbackInfo &info)
-{
-	return SeekStart(info, SEEK_HOLE);
 }
 
 /*
@@ -202,9 +98,6 @@ void InitFiles(Napi::Env env, Napi::Object exports)
 {
 	Export(env, exports, "alignedBuffer", AlignedBuffer);
 	Export(env, exports, "alignment", Alignment);
-	Export(env, exports, "fallocate", Fallocate);
-	Export(env, exports, "seekData", SeekData);
-	Export(env, exports, "seekHole", SeekHole);
 	Export(env, exports, "fdGeometry", FdGeometry);
 }
 

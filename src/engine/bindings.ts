@@ -55,9 +55,6 @@ export interface SysBinding {
   notifySocket(path: string, text: string): void;
   alignedBuffer(size: number): Buffer;
   alignment(buffer: Uint8Array): number;
-  fallocate(fd: number, mode: 'allocate' | 'punch' | 'zero', pos: bigint, len: bigint): Promise<void>;
-  seekData(fd: number, pos: bigint): Promise<bigint>;
-  seekHole(fd: number, pos: bigint): Promise<bigint>;
   fdGeometry(fd: number): Geometry;
   /** Returns the function that ends it. Does not keep the process alive. */
   pollFd(fd: number, ready: () => void): () => void;

@@ -40,8 +40,6 @@ export class DirectFile {
   readonly #geometry: Geometry;
   /** memory alignment of direct IO, bytes */
   readonly #align: number;
-  /** calls on the bare descriptor, which FileHandle.close does not wait for */
-  readonly #calls = new Set<Promise<unknown>>();
 
   private constructor(path: string, buffered: fs.FileHandle, direct: fs.FileHandle | undefined) {
     this.path = path;
@@ -108,42 +106,10 @@ export class DirectFile {
     await this.#buffered.truncate(Number(size));
   }
 
-  /** Reserve space; grows the file when the range reaches beyond its end. */
-  async allocate(pos: bigint, len: bigint): Promise<void> {
-    await this.#call(sysBinding().fallocate(this.#buffered.fd, 'allocate', pos, len));
-  }
-
-  /** Free the space of a range, which reads as zeros afterwards. Rejects with EOPNOTSUPP where impossible. */
-  async punchHole(pos: bigint, len: bigint): Promise<void> {
-    await this.#call(sysBinding().fallocate(this.#buffered.fd, 'punch', pos, len));
-  }
-
-  /** Make a range read as zeros, keeping its space. Rejects with EOPNOTSUPP where impossible. */
-  async zeroRange(pos: bigint, len: bigint): Promise<void> {
-    await this.#call(sysBinding().fallocate(this.#buffered.fd, 'zero', pos, len));
-  }
-
-  /** Next range at or behind `pos` that may hold data; `undefined` = only holes up to the end. */
-  async nextData(pos: bigint): Promise<{ start: bigint; end: bigint } | undefined> {
-    const start = await this.#call(sysBinding().seekData(this.#buffered.fd, pos));
-    if (start < 0n) return undefined;
-    return { start, end: await this.#call(sysBinding().seekHole(this.#buffered.fd, start)) };
-  }
-
   /** Waits for operations in flight. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#calls);
     await this.#direct?.close();
     await this.#buffered.close();
-  }
-
-  async #call<T>(work: Promise<T>): Promise<T> {
-    this.#calls.add(work);
-    try {
-      return await work;
-    } finally {
-      this.#calls.delete(work);
-    }
   }
 
   #choose(buffer: Uint8Array, pos: bigint): fs.FileHandle {

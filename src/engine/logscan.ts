@@ -124,12 +124,6 @@ export class LogScanner {
     this.#ident = ident;
   }
 
-  /** A scanner that stands at the verified end of a file. Rejects when it can't be read. */
-  static async resumeFile(path: string, start: ScanStart = {}): Promise<LogScanner> {
-    const scan = await scanLogFile(path, start);
-    return scan.ident ? new LogScanner({ from: scan.cursor }, scan.ident) : new LogScanner(start);
-  }
-
   /** File position of the byte expected next. */
   get received(): bigint {
     return this.#received;

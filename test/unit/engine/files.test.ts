@@ -71,32 +71,10 @@ test('reading stops at an end that is no multiple of anything', async (t) => {
   await file.close();
 });
 
-test('space can be reserved, zeroed, freed, and holes found', async (t) => {
-  const file = await DirectFile.open(join(dir, 'holes'), { write: true, create: true });
-  await file.allocate(0n, 1n << 20n);
-  t.is(file.size(), 1n << 20n);
-  const block = alignedBuffer(64 << 10).fill(1);
-  await file.write(block, 256n << 10n);
-  await file.datasync();
-  const data = await file.nextData(256n << 10n);
-  t.is(data?.start, 256n << 10n);
-  await file.punchHole(0n, 1n << 20n);
-  t.is(await file.nextData(0n), undefined);
-  t.is(await file.read(block, 256n << 10n), block.length);
-  t.true(block.every((byte) => byte === 0));
-  await file.write(block.fill(2), 0n);
-  await file.zeroRange(0n, 4096n);
-  await file.read(block, 0n);
-  t.is(block[4095], 0);
-  t.is(block[4096], 2);
-  await file.close();
-});
-
 test('failures reject like node:fs does', async (t) => {
   const path = join(dir, 'missing');
   await t.throwsAsync(DirectFile.open(path), { code: 'ENOENT' });
   const file = await DirectFile.open(path, { write: true, create: true });
-  await t.throwsAsync(file.punchHole(0n, 0n), { code: 'EINVAL' });
   await file.close();
   const readOnly = await DirectFile.open(path);
   await t.throwsAsync(readOnly.write(Buffer.alloc(1), 0n), { code: 'EBADF' });

@@ -78,15 +78,14 @@ test.serial('threads come and go while bricks change', async (t) => {
   engine.shutdown();
 });
 
-test.serial('a thread may be terminated with file operations under way', async (t) => {
-  const files = new URL('../../../src/engine/files.js', import.meta.url).href;
+test.serial('a thread may be terminated with scans of files under way', async (t) => {
+  const logscan = new URL('../../../src/engine/logscan.js', import.meta.url).href;
   for (let round = 0; round < 5; round++) {
     const worker = new Worker(
       `const { parentPort } = require('node:worker_threads');
-       import(${JSON.stringify(files)}).then(async ({ DirectFile }) => {
-         const file = await DirectFile.open(${JSON.stringify(process.execPath)});
+       import(${JSON.stringify(logscan)}).then(async ({ scanLogFile }) => {
          parentPort.postMessage('ready');
-         const loop = async () => { for (;;) await file.nextData(0n); };
+         const loop = async () => { for (;;) await scanLogFile(process.execPath); };
          await Promise.all([loop(), loop(), loop(), loop()]);
        });`,
       { eval: true },
