@@ -46,6 +46,8 @@ struct file_aspect {
 	struct kiocb iocb;
 	struct xio_request *rq;
 	u64 done;			/* bytes moved so far */
+	atomic_t holders;		/* of iocb: who starts it and who ends it */
+	ssize_t got;			/* result of iocb: from who ends it to who goes on */
 };
 
 static inline struct file_brick *to_file(struct mars_brick *brick)
@@ -88,6 +90,9 @@ struct mars_lane *file_lane_of(struct file_brick *fb, const struct xio_request *
 /** file_move - move @len bytes at @pos from or to @vec and wait; bytes moved or -errno */
 ssize_t file_move(struct file_brick *fb, struct bio_vec *vec, unsigned int nr_vec, u64 pos,
 		  size_t len, bool write, bool dsync);
+/** file_worker_enter - what the threads live with that write; for file_worker_leave() */
+unsigned int file_worker_enter(void);
+void file_worker_leave(unsigned int flags);
 /** file_io_work, file_bounce_work - what the transfer lanes do */
 void file_io_work(struct kthread_work *work);
 void file_bounce_work(struct kthread_work *work);

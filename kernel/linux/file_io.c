@@ -124,12 +124,24 @@ static void iocb_done(struct file_brick *fb, struct file_aspect *a, ssize_t got)
 		mars_lane_add(&fb->lane[rq->op == XIO_WRITE ? FILE_WRITER : FILE_READER], rq);
 }
 
+/*
+ * One holder of an asynchronous transfer is through with it.  It may end before the file
+ * system has returned to who started it, and be looked at until then (ext4 after a read):
+ * the request, which the iocb is part of, must not go before both are through.
+ */
+static void iocb_put(struct file_brick *fb, struct file_aspect *a)
+{
+	if (atomic_dec_and_test(&a->holders))
+		iocb_done(fb, a, a->got);
+}
+
 /* End of an asynchronous one; any context. */
 static void iocb_complete(struct kiocb *iocb, long got)
 {
 	struct file_aspect *a = container_of(iocb, struct file_aspect, iocb);
 
-	iocb_done(to_file(a->rq->hop->brick), a, got);
+	a->got = got;
+	iocb_put(to_file(a->rq->hop->brick), a);
 }
 
 /*
@@ -156,8 +168,10 @@ static void transfer(struct file_brick *fb, struct xio_request *rq)
 
 	init_sync_kiocb(&a->iocb, fb->file);
 	a->iocb.ki_pos = rq->pos + a->done;
-	if (fb->low.direct)
+	if (fb->low.direct) {
 		a->iocb.ki_complete = iocb_complete;
+		atomic_set(&a->holders, 2);
+	}
 	if (write)
 		a->iocb.ki_flags |= IOCB_WRITE;	/* overlayfs asks at the end which way it was */
 	if (write && rq->flags & XIO_FUA)
@@ -169,15 +183,16 @@ static void transfer(struct file_brick *fb, struct xio_request *rq)
 	if (write)
 		kiocb_start_write(&a->iocb);
 	got = write ? op->write_iter(&a->iocb, &iter) : op->read_iter(&a->iocb, &iter);
-	if (got == -EIOCBQUEUED)
-		return;			/* it may have ended already */
+	if (got == -EIOCBQUEUED) {
+		iocb_put(fb, a);
+		return;
+	}
 	if (got > 0)
 		drop_behind(fb, pos, len);
 	iocb_done(fb, a, got);
 }
 
-/* What the threads of a file live with; returns what file_worker_leave() wants. */
-static unsigned int file_worker_enter(void)
+unsigned int file_worker_enter(void)
 {
 	unsigned int flags = current->flags & (PF_LOCAL_THROTTLE | PF_MEMALLOC_NOIO);
 
@@ -185,7 +200,7 @@ static unsigned int file_worker_enter(void)
 	return flags;
 }
 
-static void file_worker_leave(unsigned int flags)
+void file_worker_leave(unsigned int flags)
 {
 	current->flags &= ~(PF_LOCAL_THROTTLE | PF_MEMALLOC_NOIO);
 	current->flags |= flags;

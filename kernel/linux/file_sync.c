@@ -128,11 +128,11 @@ static int clear(struct file_brick *fb, const struct xio_request *rq)
 void file_clear_work(struct kthread_work *work)
 {
 	struct mars_lane *lane = container_of(work, struct mars_lane, work);
-	unsigned int noio = memalloc_noio_save();
+	unsigned int flags = file_worker_enter();
 	struct file_brick *fb = lane->owner;
 	struct xio_request *rq;
 
 	while ((rq = mars_lane_next(lane)))
 		mars_lower_done(&fb->low, rq, clear(fb, rq));
-	memalloc_noio_restore(noio);
+	file_worker_leave(flags);
 }
