@@ -230,6 +230,7 @@ static int if_construct(struct mars_brick *brick)
 	INIT_LIST_HEAD(&ifb->names);
 	INIT_WORK(&ifb->work, if_work);
 	mars_gate_init(&ifb->gate, if_empty);
+	init_waitqueue_head(&ifb->room);
 	init_completion(&ifb->empty);
 	spin_lock_init(&ifb->lock);
 	return 0;

@@ -29,12 +29,19 @@
 #include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "core/brick.h"
 #include "core/gate.h"
 #include "core/xio.h"
 #include "own_disk.h"
+
+/*
+ * Changes inside at most: more wait for room before they take memory, as in the queue of any
+ * disk.  Those below may wait for the logger's credits or for log space, however long.
+ */
+#define IF_CHANGES	4096
 
 #define IF_NAME_MAX	(DISK_NAME_LEN - sizeof(MARS_DISK_PREFIX))	/* 26 characters */
 
@@ -62,6 +69,8 @@ struct if_brick {
 
 	struct mars_gate gate;		/* bios inside */
 	struct completion empty;	/* gate closed and nobody inside */
+	atomic_t changes;		/* of them not READ nor FLUSH, up to IF_CHANGES */
+	wait_queue_head_t room;		/* for those that would be more */
 
 	spinlock_t lock;		/* process context only */
 	unsigned int opens;		/* lock */

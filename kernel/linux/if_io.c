@@ -13,11 +13,11 @@
  *
  * REQ_NOWAIT is honoured: memory is asked for without waiting, and nobody below may sleep
  * in the caller's context (no XIO_MAY_SLEEP).  Waiting for credits or log space happens
- * after submission, as in any disk's queue.
+ * after submission, as in any disk's queue, which is as long as IF_CHANGES allows.
  *
- * Memory pressure: a bio takes at most one split bio (from the disk's own set) and one
- * request (from the route's pool), in this order, and holds neither while it waits for
- * another of the same kind.  What it starts below is only put on current->bio_list by
+ * Memory pressure: a bio takes at most one split bio (from the disk's own set), room among
+ * the changes inside and one request (from the route's pool), in this order, and holds
+ * none while it waits for another of the same kind.  What it starts below is only put on current->bio_list by
  * the block layer when it does device IO at once, and that list is worked off, lower
  * devices first, before this function is called again in the same context.  So whoever
  * waits here waits for requests that are on their way, and these allocate nothing more.
@@ -54,6 +54,26 @@ static void if_count(struct if_brick *ifb, const struct bio *bio, u8 op)
 		atomic64_add(bio->bi_iter.bi_size, &ifb->bytes_written);
 }
 
+/* --- room for changes --- */
+
+static bool is_change(const struct bio *bio)
+{
+	return bio_sectors(bio) && op_is_write(bio_op(bio));
+}
+
+static bool take_room(struct if_brick *ifb)
+{
+	return atomic_add_unless(&ifb->changes, 1, IF_CHANGES);
+}
+
+static void give_room(struct if_brick *ifb)
+{
+	atomic_dec(&ifb->changes);
+	if (wq_has_sleeper(&ifb->room))
+		wake_up(&ifb->room);
+}
+
+/* The request is through. */
 static void if_end(struct xio_request *rq, struct xio_end *end)
 {
 	struct if_brick *ifb = to_if(rq->route->input->brick);
@@ -62,6 +82,8 @@ static void if_end(struct xio_request *rq, struct xio_end *end)
 	int status = rq->status;
 
 	xio_free(rq);
+	if (is_change(bio))
+		give_room(ifb);
 	if (bio_sectors(bio))
 		bio_end_io_acct(bio, started);
 	if_done(ifb, bio, errno_to_blk_status(status));
@@ -190,12 +212,28 @@ static blk_status_t check(const struct bio *bio, int op)
 	return BLK_STS_OK;
 }
 
+/* A request for @bio, with room for it; NULL = there is no memory or the bio must not wait. */
+static struct xio_request *request_for(struct if_brick *ifb, const struct bio *bio)
+{
+	bool nowait = bio->bi_opf & REQ_NOWAIT, change = is_change(bio);
+	struct xio_request *rq;
+
+	if (change && !take_room(ifb)) {
+		if (nowait)
+			return NULL;
+		io_wait_event(ifb->room, take_room(ifb));
+	}
+	rq = xio_alloc(&ifb->brick.input[0], nowait ? GFP_NOWAIT | __GFP_NOWARN : GFP_NOIO);
+	if (!rq && change)
+		give_room(ifb);
+	return rq;
+}
+
 void if_submit_bio(struct bio *bio)
 {
 	struct if_brick *ifb = bio->bi_bdev->bd_disk->private_data;
 	struct xio_request *rq;
 	blk_status_t status;
-	bool nowait;
 	int op;
 
 	bio = bio_split_to_limits(bio);
@@ -211,10 +249,9 @@ void if_submit_bio(struct bio *bio)
 		if_done(ifb, bio, status);
 		return;
 	}
-	nowait = bio->bi_opf & REQ_NOWAIT;
-	rq = xio_alloc(&ifb->brick.input[0], nowait ? GFP_NOWAIT | __GFP_NOWARN : GFP_NOIO);
+	rq = request_for(ifb, bio);
 	if (!rq) {
-		if_done(ifb, bio, nowait ? BLK_STS_AGAIN : BLK_STS_IOERR);
+		if_done(ifb, bio, bio->bi_opf & REQ_NOWAIT ? BLK_STS_AGAIN : BLK_STS_IOERR);
 		return;
 	}
 	if_count(ifb, bio, op);
