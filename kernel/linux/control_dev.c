@@ -8,7 +8,8 @@
  * -EFAULT although the verb was carried out.
  *
  * Allocation: control calls run with GFP_NOIO throughout, as the disks they switch and
- * rewire may be the ones the memory would be cleaned to.
+ * rewire may be the ones the memory would be cleaned to.  (Threads they ask for are made
+ * by kthreadd, which lives by its own rules.)
  *
  * Events: the file is readable while some brick has news; MARS_VERB_EVENT takes them.
  * There is one queue: whoever asks takes, so one process (the daemon) does.  Others may
@@ -51,30 +52,18 @@ static int control_open(struct inode *inode, struct file *file)
 /* @cmd names verb and size; the structure says both again. */
 static int control_call(unsigned int cmd, struct mars_ctl_hdr *hdr)
 {
-	unsigned int noio;
-	int err;
-
 	if (_IOC_NR(cmd) != (hdr->verb & 0xff)) {
 		hdr->reason = MARS_R_BAD_VERB;
 		return mars_reason_errno(MARS_R_BAD_VERB);
 	}
-	noio = memalloc_noio_save();
-	err = mars_control(hdr, _IOC_SIZE(cmd));
-	memalloc_noio_restore(noio);
-	return err;
+	return mars_control(hdr, _IOC_SIZE(cmd));
 }
 
-static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static int control_on_copy(unsigned int cmd, void __user *user, size_t size)
 {
-	void __user *user = (void __user *)arg;
-	size_t size = _IOC_SIZE(cmd);
 	void *copy;
 	int err;
 
-	if (_IOC_TYPE(cmd) != MARS_IOC_TYPE || _IOC_DIR(cmd) != (_IOC_READ | _IOC_WRITE))
-		return -ENOTTY;
-	if (size < sizeof(struct mars_ctl_hdr) || size > MARS_IOC_MAX)
-		return -EINVAL;
 	copy = memdup_user(user, size);
 	if (IS_ERR(copy))
 		return PTR_ERR(copy);
@@ -82,6 +71,22 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (copy_to_user(user, copy, size))
 		err = -EFAULT;
 	kfree(copy);
+	return err;
+}
+
+static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	size_t size = _IOC_SIZE(cmd);
+	unsigned int noio;
+	int err;
+
+	if (_IOC_TYPE(cmd) != MARS_IOC_TYPE || _IOC_DIR(cmd) != (_IOC_READ | _IOC_WRITE))
+		return -ENOTTY;
+	if (size < sizeof(struct mars_ctl_hdr) || size > MARS_IOC_MAX)
+		return -EINVAL;
+	noio = memalloc_noio_save();
+	err = control_on_copy(cmd, (void __user *)arg, size);
+	memalloc_noio_restore(noio);
 	return err;
 }
 
