@@ -125,7 +125,7 @@ static enum mars_log_verdict header_verify(const struct mars_log_header *h)
 		return MARS_LOG_BAD_CRC;
 	if (le32_to_cpu(h->format) != MARS_LOG_FORMAT || h->incompat)
 		return MARS_LOG_BAD_FORMAT;
-	if (le32_to_cpu(h->size) != MARS_LOG_BLOCK)
+	if (le32_to_cpu(h->size) != MARS_LOG_BLOCK || le64_to_cpu(h->device_size) > S64_MAX)
 		return MARS_LOG_BAD_SIZE;
 	/* a compatible feature may own reserved bytes, and only then they may be set */
 	if (h->pad0 || (!h->compat && !all_zero(h->reserved, sizeof(h->reserved))))

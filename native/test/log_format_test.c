@@ -547,6 +547,8 @@ static void test_header(void)
 	FORGED(h->format = cpu_to_le32(2), MARS_LOG_BAD_FORMAT);
 	FORGED(h->incompat = cpu_to_le64(1), MARS_LOG_BAD_FORMAT);
 	FORGED(h->size = cpu_to_le32(8192), MARS_LOG_BAD_SIZE);
+	FORGED(h->device_size = cpu_to_le64((u64)S64_MAX + 1), MARS_LOG_BAD_SIZE);
+	FORGED(h->device_size = cpu_to_le64(S64_MAX), MARS_LOG_OK);
 	FORGED(h->pad0 = 1, MARS_LOG_BAD_FORMAT);
 	FORGED(h->reserved[0] = 1, MARS_LOG_BAD_FORMAT);
 	FORGED(h->number = 0, MARS_LOG_BAD_IDENT);
