@@ -83,6 +83,8 @@ int mars_teardown(void)
 		if (!wait_for_completion_timeout(&event_seen, msecs_to_jiffies(patience))) {
 			pr_err("mars: %u bricks can't be stopped\n", pass.left);
 			WRITE_ONCE(mars_event_hook, hook);
+			if (hook)
+				hook();		/* what came meanwhile did not call it */
 			return -EBUSY;
 		}
 	}
