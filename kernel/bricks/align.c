@@ -370,18 +370,12 @@ static int align_set(struct mars_brick *brick, u32 key, u64 value, const char *t
 {
 	struct align_brick *align = to_align(brick);
 
-	if (key != MARS_K_ALIGN_BLOCK) {
-		*reason = MARS_R_NO_KEY;
-		return -EOPNOTSUPP;
-	}
-	if (value < BLOCK_MIN || value > BLOCK_MAX || (value & (value - 1)) || len) {
-		*reason = MARS_R_BAD_VALUE;
-		return -EINVAL;
-	}
-	if (brick->button || !brick->led_off) {
-		*reason = MARS_R_NOT_NOW;
-		return -EAGAIN;
-	}
+	if (key != MARS_K_ALIGN_BLOCK)
+		return mars_refuse(reason, MARS_R_NO_KEY);
+	if (value < BLOCK_MIN || value > BLOCK_MAX || (value & (value - 1)) || len)
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
+	if (brick->button || !brick->led_off)
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	align->wanted = value;
 	return 0;
 }

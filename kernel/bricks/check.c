@@ -469,13 +469,10 @@ static int check_set(struct mars_brick *brick, u32 key, u64 value, const char *t
 	} else if (key == MARS_K_CHECK_DELAY) {
 		ok = value <= DELAY_MAX_US && !len;
 	} else {
-		*reason = MARS_R_NO_KEY;
-		return -EOPNOTSUPP;
+		return mars_refuse(reason, MARS_R_NO_KEY);
 	}
-	if (!ok) {
-		*reason = MARS_R_BAD_VALUE;
-		return -EINVAL;
-	}
+	if (!ok)
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	spin_lock_irqsave(&check->lock, flags);
 	if (key == MARS_K_CHECK_ERROR)
 		check->inject = inject;

@@ -185,14 +185,10 @@ static int limit_set(struct mars_brick *brick, u32 key, u64 value, const char *t
 	struct limit_rate *rate;
 	unsigned long flags;
 
-	if (key != MARS_K_LIMIT_BYTES && key != MARS_K_LIMIT_OPS) {
-		*reason = MARS_R_NO_KEY;
-		return -EOPNOTSUPP;
-	}
-	if (value > RATE_MAX || len) {
-		*reason = MARS_R_BAD_VALUE;
-		return -EINVAL;
-	}
+	if (key != MARS_K_LIMIT_BYTES && key != MARS_K_LIMIT_OPS)
+		return mars_refuse(reason, MARS_R_NO_KEY);
+	if (value > RATE_MAX || len)
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	rate = key == MARS_K_LIMIT_BYTES ? &limit->bytes : &limit->ops;
 	spin_lock_irqsave(&limit->lock, flags);
 	rate->per_sec = value;

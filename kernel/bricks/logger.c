@@ -390,15 +390,13 @@ static int power_on(struct logger *lg, enum mars_reason *reason)
 	unsigned long flags;
 	int err;
 
-	*reason = MARS_R_NOT_CONNECTED;
 	if (mars_input_info(&lg->brick.input[LG_DATA], &data) ||
 	    mars_input_info(&lg->brick.input[1], &log))
-		return -ENOTCONN;
+		return mars_refuse(reason, MARS_R_NOT_CONNECTED);
 	if (data.read_only)
 		return mars_refuse(reason, MARS_R_DENIED);
-	*reason = MARS_R_MISSING;
 	if (!lg->have_ident)
-		return -EINVAL;
+		return mars_refuse(reason, MARS_R_MISSING);
 	spin_lock_irqsave(&lg->lock, flags);	/* a late tick may look */
 	reset(lg);
 	spin_unlock_irqrestore(&lg->lock, flags);
@@ -475,16 +473,14 @@ static int set_rotate(struct logger *lg, u64 input, const char *text, u32 len,
 	struct mars_log_ident ident;
 	struct xio_info data, log;
 
-	*reason = MARS_R_BAD_VALUE;
 	if (input != 1 && input != 2)
-		return -EINVAL;
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
 	*reason = ident_check(text, len, &ident);
 	if (*reason)
 		return mars_reason_errno(*reason);
-	*reason = MARS_R_NOT_CONNECTED;
 	if (mars_input_info(&lg->brick.input[input], &log) ||
 	    mars_input_info(&lg->brick.input[LG_DATA], &data))
-		return -ENOTCONN;
+		return mars_refuse(reason, MARS_R_NOT_CONNECTED);
 	return lg_rotate(lg, input, &ident, data.size, log.size < MARS_LOG_BLOCK, reason);
 }
 
@@ -520,14 +516,10 @@ static int set_number(struct logger *lg, u64 *field, u64 value, u64 lo, u64 hi, 
 {
 	unsigned long flags;
 
-	if (value < lo || value > hi) {
-		*reason = MARS_R_BAD_VALUE;
-		return -EINVAL;
-	}
-	if (off && READ_ONCE(lg->powered)) {
-		*reason = MARS_R_NOT_NOW;
-		return -EBUSY;
-	}
+	if (value < lo || value > hi)
+		return mars_refuse(reason, MARS_R_BAD_VALUE);
+	if (off && READ_ONCE(lg->powered))
+		return mars_refuse(reason, MARS_R_NOT_NOW);
 	spin_lock_irqsave(&lg->lock, flags);
 	*field = value;
 	spin_unlock_irqrestore(&lg->lock, flags);
@@ -548,10 +540,8 @@ static int logger_set(struct mars_brick *brick, u32 key, u64 value, const char *
 	case MARS_K_LOGGER_DELAY:
 		return set_number(lg, &lg->delay_us, value, 0, LG_DELAY_MAX_US, false, reason);
 	case MARS_K_LOGGER_SEGMENT:
-		if (value % MARS_LOG_BLOCK) {
-			*reason = MARS_R_BAD_VALUE;
-			return -EINVAL;
-		}
+		if (value % MARS_LOG_BLOCK)
+			return mars_refuse(reason, MARS_R_BAD_VALUE);
 		return set_number(lg, &lg->segment, value, LG_SEGMENT_MIN, LG_SEGMENT_MAX, true,
 				  reason);
 	case MARS_K_LOGGER_IDENT:
@@ -562,8 +552,7 @@ static int logger_set(struct mars_brick *brick, u32 key, u64 value, const char *
 		set_checkpoint(lg);
 		return 0;
 	}
-	*reason = MARS_R_NO_KEY;
-	return -EINVAL;
+	return mars_refuse(reason, MARS_R_NO_KEY);
 }
 
 /* --- type --- */

@@ -418,11 +418,10 @@ int lg_rotate(struct logger *lg, unsigned int input, const struct mars_log_ident
 	spin_lock_irqsave(&lg->lock, flags);
 	if (lg->next || lg->old_input || lg->log_error || lg->closing ||
 	    !(lg->on || lg->starting) || (lg->cur && lg->cur->input == input)) {
-		*reason = MARS_R_NOT_NOW;
-		err = -EBUSY;
+		err = mars_refuse(reason, MARS_R_NOT_NOW);
 	} else if (lg->cur && ident->number <= lg->cur->ident.number) {
-		*reason = MARS_R_BAD_VALUE;	/* no header could name this predecessor */
-		err = -EINVAL;
+		/* no header could name this predecessor */
+		err = mars_refuse(reason, MARS_R_BAD_VALUE);
 	} else {
 		memset(log, 0, sizeof(*log));
 		log->input = input;

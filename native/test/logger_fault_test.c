@@ -429,7 +429,7 @@ static void used_log(void)
 	memset(id.prev_digest, 0, sizeof(id.prev_digest));
 	memset(id.prev_origin, 0, sizeof(id.prev_origin));
 	CHECK_EQ(mars_brick_set("lg", MARS_K_LOGGER_ROTATE, 2, (char *)&id, sizeof(id), &reason), 0);
-	CHECK(mars_brick_set("lg", MARS_K_LOGGER_ROTATE, 2, (char *)&id, sizeof(id), &reason) == -EBUSY);
+	CHECK(mars_brick_set("lg", MARS_K_LOGGER_ROTATE, 2, (char *)&id, sizeof(id), &reason) == -EAGAIN);
 	CHECK_EQ(reason, MARS_R_NOT_NOW);
 	rig_until(r, rig_status().state == MARS_S_BAD_LOG);
 	CHECK_EQ(val(MARS_V_LOGGER_NUMBER), 2);
