@@ -27,9 +27,10 @@
  * when it was kicked meanwhile, so no kick is lost and completions inside submit
  * don't recurse.
  *
- * The lock is taken with interrupts off, so nobody holds it for longer than a few
- * hundred steps: what may be longer (sweeping the index, retiring, the end) is cut into
- * pieces, and the work item goes on.
+ * The lock is taken with interrupts off, so nobody holds it for long: at most for what
+ * one request replaces in the index (1 MiB over records of one sector: some 2000 steps).
+ * What may be longer (sweeping the index, retiring, the end) is cut into pieces, and
+ * the work item goes on.
  *
  * Lifetime: a request is completed as the last thing a context does with the logger,
  * and an IO of ours counts in nr_io until its end function is all but through, as does

@@ -25,11 +25,11 @@
  * Counting references: an owner has as many nodes in the index as: 1 at insert,
  * + 1 at each SPLIT, - 1 at each GONE.
  *
- * Example of the logger's use, under its spinlock, nodes from its pool:
+ * Example, under the caller's lock:
  *
- *	ext->pos = sh->pos; ext->len = sh->len; ext->owner = sh;
- *	if (!mars_extent_insert(&lg->index, ext, spare, logger_cut, lg))
- *		logger_node_put_back(lg, spare);
+ *	ext->pos = pos; ext->len = len; ext->owner = me;
+ *	if (!mars_extent_insert(&index, ext, spare, on_cut, me))
+ *		put_back(spare);
  *
  * Locking: none here; the caller serialises all calls on one index and callbacks
  * run inside the call.  A callback must not enter the index.  Any context.

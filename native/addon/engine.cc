@@ -8,11 +8,10 @@
  * who comes next lists what exists and goes on.  Only exit() takes it down.  When
  * the process ends, IO in flight is cut as by a crash, which the log is made for.
  *
- * Events: the core calls OnEvents from any thread with its event lock held; it
+ * Events: the core calls OnEvents from any thread, holding none of its locks; it
  * wakes the one listener through a ThreadSafeFunction, at most once until the
- * listener has run.  Lock order: event lock of the core, then state.lock, then
- * Node's own lock in the ThreadSafeFunction.  Nobody calls the core with
- * state.lock held except to start and stop it.
+ * listener has run.  Lock order: state.power, then state.lock, then Node's own lock
+ * in the ThreadSafeFunction.  Nobody calls the core with state.lock held.
  */
 #include "engine.h"
 #include "glue.h"

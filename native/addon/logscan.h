@@ -24,9 +24,6 @@ struct logscan;
  * logscan_new - start a scan; NULL without memory
  * @expect: struct mars_log_ident the header must match, NULL = any log
  * @cursor: struct mars_log_cursor to go on from; NULL = from the header
- *
- * With a cursor of unknown salt (all zeros) the scan must begin with
- * logscan_header().
  */
 struct logscan *logscan_new(const void *expect, const void *cursor);
 void logscan_free(struct logscan *s);

@@ -143,8 +143,11 @@ static int nbd_spare(void)
 
 static int nbd_accept_fd(struct nbd_brick *nbd)
 {
-	int fd = accept4(nbd->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	int fd;
 
+	if (nbd->spare_fd < 0)
+		nbd->spare_fd = nbd_spare();
+	fd = accept4(nbd->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || nbd->spare_fd < 0)
 		return fd;
 	/* no descriptors left: turn the client away, or it would wake us forever */

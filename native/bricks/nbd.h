@@ -88,7 +88,6 @@ bool nbd_buf_alone(struct nbd_buf *buf);
 struct nbd_piece {
 	struct list_head link;		/* in io->pieces, or free: conn->lock */
 	struct nbd_io *io;
-	struct xio_request *rq;		/* between xio_alloc() and submission */
 	u32 len;			/* bytes in vec so far */
 	u32 nr;
 	struct bio_vec vec[NBD_SEGMENTS];

@@ -179,7 +179,6 @@ struct nbd_piece *nbd_piece_get(struct nbd_io *io)
 	}
 	list_add_tail(&piece->link, &io->pieces);
 	piece->io = io;
-	piece->rq = NULL;
 	piece->len = 0;
 	piece->nr = 0;
 	return piece;
