@@ -27,7 +27,7 @@ import {
   type ResourceView,
 } from '../strategy/resource.js';
 import { formatPosition, keys, parseCount, parsePosition, type Request } from '../tree/catalogue.js';
-import { DELETED, type Changes, type Snapshot } from '../tree/types.js';
+import { DELETED, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
 import type { DiskPlace } from '../transfer/disk.js';
 import { Backoff } from './backoff.js';
@@ -659,17 +659,13 @@ export class Resource {
     const file = await fs.open(device, 'r');
     try {
       const { size } = geometryOf(file.fd);
-      this.#fact({ [keys.actsize(this.name, this.#ctx.host)]: size.toString() });
+      this.#ctx.publisher.put({ [keys.actsize(this.name, this.#ctx.host)]: size.toString() });
     } finally {
       await file.close();
     }
   }
 
   // ---- tell ----
-
-  #fact(changes: Changes): void {
-    this.#ctx.publisher.put(changes);
-  }
 
   #publish(): void {
     const { publisher, tree, host } = this.#ctx;
