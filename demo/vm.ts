@@ -19,7 +19,9 @@ const DISK = { size: 96 << 20, backend: 'volatile' } as const;
 class FileWriter {
   readonly promised = new Map<number, string>();
   #next = 1;
-  #running: Promise<unknown> = Promise.resolve();
+  /** resolves, when the writer has ended, with what it said last */
+  #ended: Promise<string> = Promise.resolve('not started');
+  #waiting: { readonly goal: number; readonly done: () => void }[] = [];
 
   start(vm: Vm): void {
     const script =
@@ -31,7 +33,10 @@ class FileWriter {
       text = lines.pop() ?? '';
       for (const line of lines) this.#took(line);
     };
-    this.#running = vm.exec(['sh', '-c', script], { timeout: 600000, onOutput }).catch(() => undefined);
+    this.#ended = vm.exec(['sh', '-c', script], { timeout: 600000, onOutput }).then(
+      ({ code, stderr }) => `exit ${code} ${stderr}`,
+      (error: unknown) => String(error),
+    );
   }
 
   #took(line: string): void {
@@ -39,17 +44,23 @@ class FileWriter {
     if (!match?.[1]) return;
     this.promised.set(Number(match[2]), match[1]);
     this.#next = Number(match[2]) + 1;
+    for (const { goal, done } of this.#waiting) if (this.promised.size >= goal) done();
   }
 
-  /** Resolves when that many more files were promised. */
+  /** Resolves when that many more files were promised; rejects when the writer ends before. */
   async more(n: number): Promise<void> {
     const goal = this.promised.size + n;
-    while (this.promised.size < goal) await new Promise((resolve) => setTimeout(resolve, 20));
+    const reached = new Promise<undefined>((resolve) =>
+      this.#waiting.push({ goal, done: () => resolve(undefined) }),
+    );
+    const end = await Promise.race([reached, this.#ended]);
+    this.#waiting = this.#waiting.filter((waiting) => waiting.goal !== goal);
+    if (end !== undefined) throw new Error(`the writer has ended: ${end}`);
   }
 
   async stop(vm: Vm): Promise<void> {
     await vm.sh('touch /run/enough');
-    await this.#running;
+    await this.#ended;
     await vm.sh('rm /run/enough');
   }
 
