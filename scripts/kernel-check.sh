@@ -2,12 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Compiles mars.ko anew with W=1, every warning an error, frames up to 1 KiB, and sparse.
 # Once for each kernel whose headers are installed or were unpacked by kernel-headers.sh;
-# KDIR=folder for just that one.  With CI in the environment both series must be among them.
+# KDIR=folder for just that one.  With CI in the environment both series must be among them,
+# and sparse must be there.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 sparse=()
-if command -v sparse >/dev/null; then sparse=(C=2 CHECK=sparse); else echo "no sparse: its part is skipped"; fi
+if command -v sparse >/dev/null; then
+  sparse=(C=2 CHECK=sparse)
+else
+  echo "no sparse: its part is skipped"
+  [ -z "${CI:-}" ] || exit 1
+fi
 base=${KOUT:-build/kernel-check}
 
 build() {
