@@ -58,11 +58,20 @@ const brick = (part: string, field: string): string =>
 /** A block of the device that the file system of these tests does not reach. */
 const BEHIND = 7 * 1024;
 
-/** Write a text into block BEHIND through the socket of an embedded engine, durably. */
+/**
+ * Write through the socket of an embedded engine: of all kinds and sizes behind block BEHIND, over
+ * each other, and a text into that block, durably.
+ */
 async function nbdWrite(node: VmNode, text: string): Promise<void> {
   await node.vm.copyIn(NBD, '/root/nbd.mjs');
   const script = `import { NbdClient } from '/root/nbd.mjs';
     const d = await NbdClient.open('/mars/dev/${R}.sock', '${R}');
+    for (let i = 0; i < 600; i++) {
+      const pos = ${(BEHIND + 1) * 4096} + ((i * 7919) % 1500) * 512, length = 512 * (1 + (i % 40));
+      if (i % 10 === 3) await d.zero(pos, length);
+      else if (i % 10 === 7) await d.trim(pos, length);
+      else await d.write(pos, Buffer.alloc(length, i), i % 50 === 0);
+    }
     await d.write(${BEHIND * 4096}, Buffer.from('${text}'.padEnd(4096, '.')), true);
     await d.close();`;
   await node.vm.put('/root/write.mjs', script);

@@ -138,8 +138,10 @@ vmTest(
     await load.check(stack.device('data'));
     await stack.up();
     const again = new Load(vm, 'raw', stack.dev, random(2 ** 31), 32);
-    await again.ended;
+    t.is(await again.ended, 0, again.error);
+    await again.check();
     await stack.down();
+    await again.check(stack.device('data'));
   },
 );
 

@@ -65,14 +65,20 @@ async function primary(lab: VmLab): Promise<VmNode> {
 }
 
 vmTest(
-  'the daemon is killed and replaced by a newer copy while a load runs; the module is reloaded without losing a byte',
+  'the daemon is killed and replaced by another version while a load runs; the module is reloaded without losing a byte',
   async (t, lab) => {
     const node = await primary(lab);
     const { vm } = node;
-    const finished = load(vm, DEVICE, 20);
+    const inUse = `[ "$(cat '/sys/block/mars!mydata/mars/open_count')" -ge 1 ]`;
+    await vm.sh(
+      `cp -r /opt/mars /tmp/newer; sed -i 's/"version": *"[^"]*"/"version": "99.0.0"/' /tmp/newer/package.json`,
+    );
+    t.regex(await vm.sh('/tmp/newer/bin/marsadm version'), /99\.0\.0/);
+    const finished = load(vm, DEVICE, 40);
+    await vm.until(inUse);
     await node.stop('KILL');
-    await vm.sh('cp -r /opt/mars /tmp/newer');
     await node.start('/tmp/newer/bin/marsd');
+    t.is((await vm.exec(['sh', '-c', inUse])).code, 0, 'the load has not ended meanwhile');
     await finished();
     await vm.sh(`mkfs.ext4 -q ${DEVICE}; mount ${DEVICE} /mnt; cp -r /opt/mars/dist /mnt/; umount /mnt`);
     const sum = await vm.sh(`sha256sum ${DEVICE}`, { timeout: 180000 });
