@@ -10,6 +10,8 @@ import { fsck, Load, mkfs, seeded, Stack } from './stack.js';
 import { vmTest } from './support.js';
 
 const MIB = 1 << 20;
+/** IF_CHANGES of kernel/linux/if.h */
+const CHANGES = 4096;
 const SYSFS = '/sys/block/mars!x/mars';
 
 /** Take all space that the log does not have yet, but for some MiB. */
@@ -65,6 +67,34 @@ vmTest('a full log disk: writers wait, readers do not; new space, and nothing is
   await load.check(stack.data.path);
   await vm.sh('umount /log; rmmod mars');
 });
+
+vmTest(
+  'behind a full log only so many changes wait inside the disk, the others before it; reads pass',
+  async (t, lab) => {
+    const vm = await lab.vm('a', { smp: 2 });
+    const stack = await Stack.make(vm, { log: { size: 96 * MIB }, credits: 8 * MIB });
+    await stack.up();
+    await fillUp(stack);
+    const flood = vm.exec(
+      `fio --name=flood --filename=${stack.dev} --rw=randwrite --bs=4k --size=48m --ioengine=libaio --direct=1 --iodepth=8192 --output-format=terse`.split(
+        ' ',
+      ),
+      { timeout: 400000 },
+    );
+    flood.catch(() => undefined);
+    const inside = (): Promise<string> => stack.status('x', 'in_flight');
+    await vm.until(`[ "$(marsctl status x in_flight)" -gt ${CHANGES} ]`, 200000);
+    await untilFull(t, stack);
+    t.is(await inside(), String(CHANGES + 1), 'and the one that waits for room');
+    await vm.sh('rm /log/filler');
+    const { code, stdout, stderr } = await flood;
+    t.is(code, 0, stdout + stderr);
+    t.is(await inside(), '0');
+    await stack.down();
+    await vm.sh('umount /log; rmmod mars');
+  },
+  { timeout: 500000 },
+);
 
 vmTest('a writer killed while the log disk is full ends when there is space', async (t, lab) => {
   const random = seeded(t);
