@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /**
- * Little memory, no swap, more dirty pages than the credits: the path of a write to the disk may
- * not need memory that only this write could free. Hung tasks are reported after 30 s.
+ * Little memory, no swap, and more dirty pages than it holds: who wants memory waits until pages
+ * are written, so the path of a write to the disk may not need memory that only this write
+ * could free. Hung tasks are reported after 30 s.
  */
 import type { ExecutionContext } from 'ava';
 import type { VmLab } from '../../lab/vm/lab.js';
@@ -10,6 +11,8 @@ import { vmTest } from './support.js';
 
 const MIB = 1 << 20;
 const CREDITS = 8 * MIB;
+/** available for page cache and programs, MiB: less than the load dirties */
+const LEFT = 72;
 
 /** Pages that can't be given back (there is no swap), until so many MiB are available. */
 const hog = (leave: number): string =>
@@ -20,6 +23,9 @@ const hog = (leave: number): string =>
 const CHURN =
   'touch /run/churn; while [ -e /run/churn ]; do dd if=/dev/zero of=/hog/churn bs=1M count=8 2>/dev/null; rm -f /hog/churn; usleep 200000; done';
 
+/** How often somebody has waited for memory to be freed so far. */
+const STALLS = `awk '/^allocstall/{n+=$2} END{print n+0}' /proc/vmstat`;
+
 async function squeezed(t: ExecutionContext, lab: VmLab, fs: Fs): Promise<void> {
   const vm = await lab.vm('a', { smp: 2, mem: 256 });
   const stack = await Stack.make(vm, {
@@ -28,12 +34,13 @@ async function squeezed(t: ExecutionContext, lab: VmLab, fs: Fs): Promise<void> 
     credits: CREDITS,
   });
   await vm.sh(
-    'sysctl -qw kernel.hung_task_timeout_secs=30 vm.dirty_background_bytes=16777216 vm.dirty_bytes=50331648',
+    'sysctl -qw kernel.hung_task_timeout_secs=30 vm.dirty_background_bytes=33554432 vm.dirty_bytes=134217728',
   );
   await stack.up();
   await vm.sh(`${mkfs(fs, stack.dev)}; mkdir /mnt/x; mount ${stack.dev} /mnt/x`);
-  const taken = await vm.sh(hog(100), { timeout: 120000 });
+  const taken = await vm.sh(hog(LEFT), { timeout: 120000 });
   t.log(`${taken.trim()} pieces of 4 MiB taken`);
+  const before = Number(await vm.sh(STALLS));
   const churn = vm.exec(['sh', '-c', CHURN], { timeout: 600000 });
   // dirty pages up to what the kernel allows, with memory that is asked for all the time
   const fio = (name: string, words: string): string =>
@@ -53,10 +60,13 @@ async function squeezed(t: ExecutionContext, lab: VmLab, fs: Fs): Promise<void> 
       ),
       { timeout: 400000 },
     ),
-    vm.sh(fio('stream', '--rw=write --bs=256k --size=40m --end_fsync=1'), { timeout: 400000 }),
+    vm.sh(fio('stream', '--rw=write --bs=256k --size=64m --end_fsync=1'), { timeout: 400000 }),
   ]);
   await vm.sh('rm /run/churn');
   await churn;
+  const stalls = Number(await vm.sh(STALLS)) - before;
+  t.log(`${stalls} times somebody waited for memory`);
+  t.true(stalls > 0);
   await vm.sh('umount /mnt/x', { timeout: 120000 });
   const peak = Number(await vm.sh('cat /sys/block/mars!x/mars/peak_bytes'));
   t.log(`peak ${peak} of ${CREDITS}`);
