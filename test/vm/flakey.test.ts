@@ -137,6 +137,8 @@ vmTest(
     await stack.replay();
     await load.check(stack.device('data'));
     await stack.up();
+    // a check knows its own load only
+    await vm.sh(`dd if=/dev/zero of=${stack.dev} bs=1M count=64 oflag=direct 2>/dev/null`);
     const again = new Load(vm, 'raw', stack.dev, random(2 ** 31), 32);
     t.is(await again.ended, 0, again.error);
     await again.check();
