@@ -2,10 +2,12 @@
 /*
  * guest_fsload.c - fsload: load on a file system or a disk, and what it was promised
  *
- *	fsload run DIR SEED [ROUNDS]	all workers below DIR at once; 0 = until killed
- *	fsload check DIR SEED <ACKS	is everything there that was acknowledged?
- *	fsload raw DEV SEED [ROUNDS]	the same on a disk without a file system
+ *	fsload run DIR SEED [ROUNDS [PAUSE]]	all workers below DIR at once; 0 = until killed
+ *	fsload check DIR SEED <ACKS		is everything there that was acknowledged?
+ *	fsload raw DEV SEED [ROUNDS [PAUSE]]	the same on a disk without a file system
  *	fsload rawcheck DEV SEED <ACKS
+ *
+ * After an acknowledgement, and a step of churn, a worker rests for PAUSE ms.
  *
  * A worker does rounds 1, 2, 3 ...; what round N writes follows from SEED, worker and N
  * alone.  "WORKER N" on standard output says that everything up to round N was made
@@ -51,7 +53,7 @@ enum kind { OVER, DIRECT, SYNC, APPEND, REPLACE, CHURN };
 static const char *const names[] = { "over", "direct", "sync", "append", "replace", "churn" };
 #define WORKERS		((int)(sizeof(names) / sizeof(names[0])))
 
-static uint64_t seed, rounds;
+static uint64_t seed, rounds, pause_ms;
 static uint8_t block[RAW_PIECE * BLOCK] __attribute__((aligned(BLOCK)));
 
 static void die(const char *what, const char *where)
@@ -109,6 +111,12 @@ static uint64_t batch_block(int worker, uint64_t round, int i)
 	return hash(worker, round, 1000 + i) % FILE_BLOCKS;
 }
 
+static void rest(void)
+{
+	if (pause_ms)
+		usleep(pause_ms * 1000);
+}
+
 static void ack(const char *name, uint64_t round)
 {
 	char line[64];
@@ -116,6 +124,7 @@ static void ack(const char *name, uint64_t round)
 
 	if (write(1, line, n) != n)
 		die("write", "stdout");
+	rest();
 }
 
 static void put(int fd, const void *p, size_t len, off_t pos, const char *name)
@@ -249,6 +258,7 @@ static void churn(void)
 			a[2] = '/';
 			churn_file(a, mix(x));
 		}
+		rest();
 	}
 }
 
@@ -489,11 +499,13 @@ int main(int argc, char **argv)
 	bool raw = argc > 1 && !strncmp(argv[1], "raw", 3);
 	bool checks = argc > 1 && strstr(argv[1], "check");
 
-	if (argc < 4 || argc > 5) {
-		fputs("fsload run|check DIR SEED [ROUNDS]\nfsload raw|rawcheck DEV SEED [ROUNDS]\n", stderr);
+	if (argc < 4 || argc > 6) {
+		fputs("fsload run|check DIR SEED [ROUNDS [PAUSE]]\nfsload raw|rawcheck DEV SEED [ROUNDS [PAUSE]]\n",
+		      stderr);
 		return 2;
 	}
 	seed = strtoull(argv[3], NULL, 0);
 	rounds = argc > 4 ? strtoull(argv[4], NULL, 0) : 0;
+	pause_ms = argc > 5 ? strtoull(argv[5], NULL, 0) : 0;
 	return checks ? check_all(argv[2], raw) : run(argv[2], raw);
 }

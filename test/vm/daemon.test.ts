@@ -22,7 +22,7 @@ const NBD = fileURLToPath(new URL('../../lab/nbd.js', import.meta.url));
  */
 const LOAD =
   `(exec 3<>${DISK}; until [ -e /root/enough ]; do ` +
-  `fio --name=load --filename=${DISK} --rw=randwrite --bs=4k --size=16M --io_size=4M --rate_iops=200 ` +
+  `fio --name=load --filename=${DISK} --rw=randwrite --bs=4k --size=16M --io_size=4M --rate_iops=50 ` +
   '--ioengine=psync --fsync=16 --verify=crc32c --verify_state_save=0 --output=/root/fio.log; rc=$?; [ $rc = 0 ] || break; done; ' +
   'echo $rc >/root/fio.rc) >/dev/null 2>&1 </dev/null & true';
 

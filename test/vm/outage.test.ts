@@ -13,6 +13,8 @@ import { vmTest } from './support.js';
 
 const MIB = 1 << 20;
 const ROUNDS = Number(process.env['MARS_CUT_ROUNDS'] ?? 2);
+/** Between rounds of a worker, ms: the other machine boots meanwhile. */
+const PAUSE = 100;
 const R = 'mydata';
 const DISK = `/dev/mars/${R}`;
 
@@ -50,7 +52,7 @@ for (const { fs, enoughOn } of [
       await a.vm.sh(mkfs(fs, DISK));
       for (let round = 0; round < ROUNDS; round++) {
         await a.vm.sh(`mkdir -p /mnt/x; mount -t ${fs} ${DISK} /mnt/x; mkdir /mnt/x/load${round}; sync`);
-        const load = new Load(a.vm, 'run', `/mnt/x/load${round}`, random(2 ** 31));
+        const load = new Load(a.vm, 'run', `/mnt/x/load${round}`, random(2 ** 31), 0, undefined, PAUSE);
         await load.more(5 + random(40));
         await b.vm.powerCut();
         await load.more(5 + random(40));

@@ -216,6 +216,7 @@ export class Load {
   /**
    * @param what - `run` on a mounted file system, `raw` on a disk
    * @param rounds - of each worker; 0: until killed
+   * @param pause - of each worker between rounds, ms: where something else has to get on beside it
    */
   constructor(
     readonly vm: Vm,
@@ -225,6 +226,7 @@ export class Load {
     rounds = 0,
     /** told of each piece of acknowledgements */
     onAck: (text: string) => void = () => undefined,
+    pause = 0,
   ) {
     const onOutput = (text: string): void => {
       this.acks += text;
@@ -233,7 +235,10 @@ export class Load {
       for (const waiter of this.#waiters) if (waiter.count <= this.#count) waiter.done();
     };
     this.ended = vm
-      .exec(['fsload', what, where, String(seed), String(rounds)], { timeout: 600000, onOutput })
+      .exec(['fsload', what, where, String(seed), String(rounds), String(pause)], {
+        timeout: 600000,
+        onOutput,
+      })
       .then(
         (outcome) => {
           this.error = outcome.stderr;
