@@ -20,7 +20,7 @@ import { errnoOf } from '../tree/disk.js';
 import type { Device } from './plan/membership.js';
 
 /** Block device or regular file? undefined = not there at all. */
-export function statDevice(path: string): BigIntStats | undefined {
+function statDevice(path: string): BigIntStats | undefined {
   try {
     return statSync(path, { bigint: true });
   } catch (error) {
@@ -40,15 +40,29 @@ export const devicePresent = (path: string): boolean => {
  * @throws MarsError `device-missing`, `device-unusable`, `device-busy`
  */
 export function probeDevice(path: string): Device {
+  const info = diskInfo(path);
+  tryOpen(path, info.isBlockDevice());
+  const user = info.isFile() ? (loopUser(path) ?? lockUser(info)) : undefined;
+  if (user !== undefined) throw new MarsError('device-busy', `${path}: ${user}`);
+  return { path, bytes: bytesOf(info) };
+}
+
+/**
+ * How large a device is, whoever uses it: it is not even opened.
+ *
+ * @throws MarsError `device-missing`, `device-unusable`
+ */
+export const measureDevice = (path: string): bigint => bytesOf(diskInfo(path));
+
+function diskInfo(path: string): BigIntStats {
   const info = statDevice(path);
   if (!info) throw new MarsError('device-missing', path);
   if (!info.isBlockDevice() && !info.isFile())
     throw new MarsError('device-unusable', `${path} is neither a block device nor a file`);
-  tryOpen(path, info.isBlockDevice());
-  const user = info.isFile() ? (loopUser(path) ?? lockUser(info)) : undefined;
-  if (user !== undefined) throw new MarsError('device-busy', `${path}: ${user}`);
-  return { path, bytes: info.isBlockDevice() ? blockSize(info.rdev) : info.size };
+  return info;
 }
+
+const bytesOf = (info: BigIntStats): bigint => (info.isBlockDevice() ? blockSize(info.rdev) : info.size);
 
 /** For a block device O_EXCL says whether somebody else claims it. */
 function tryOpen(path: string, block: boolean): void {

@@ -5,13 +5,13 @@ import { MarsError } from '../../errors.js';
 import { validResource } from '../../tree/catalogue.js';
 import { parseSize } from '../../view/format.js';
 import { planCreate, planDelete, planJoin, planLeave, planResize } from '../plan/membership.js';
-import { logFiles, probeDevice, statDevice } from '../probe.js';
+import { logFiles, measureDevice, probeDevice } from '../probe.js';
 import { arg, text, type Command, type Input } from './spec.js';
 
-/** A size, or a device whose size is meant. */
+/** A size, or a device whose size is meant; that one may be in use, by this very resource as well. */
 function sizeArgument(word: string | undefined): bigint | undefined {
   if (word === undefined) return undefined;
-  const bytes = word.startsWith('/') && statDevice(word) ? probeDevice(word).bytes : parseSize(word);
+  const bytes = word.startsWith('/') ? measureDevice(word) : parseSize(word);
   if (bytes === undefined || bytes <= 0n || bytes % 4096n !== 0n)
     throw new MarsError('bad-size', {
       found: word,

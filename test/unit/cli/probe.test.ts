@@ -4,7 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { daemonRuns, directoryWarnings, heldLocks, logFiles, probeDevice } from '../../../src/cli/probe.js';
+import { flock } from '../../../src/engine/linktime.js';
 import { MarsError } from '../../../src/errors.js';
+import { keys } from '../../../src/tree/catalogue.js';
 import { Bench, MIB } from './support.js';
 
 const codeOf = (t: ExecutionContext, path: string): string => {
@@ -46,6 +48,25 @@ test.serial('a block device has its size; one that is claimed is busy, and so is
   t.is(codeOf(t, loop), 'device-busy');
   closeSync(fd);
   t.is(probeDevice(loop).bytes, BigInt(3 * MIB));
+});
+
+test('a device that only says a size may be in use', async (t) => {
+  const b = new Bench(t);
+  b.resource();
+  const disk = b.disk('grown', 12);
+  const fd = openSync(disk, 'r+');
+  t.teardown(() => closeSync(fd));
+  flock(fd, 'exclusive');
+  b.write({
+    [keys.actsize('r1', 'hosta')]: String(16 * MIB),
+    [keys.actsize('r1', 'hostb')]: String(16 * MIB),
+  });
+  const ran = await b.run('resize', 'r1', disk, '--json');
+  t.is(ran.code, 0, ran.out);
+  t.is(b.value(keys.size('r1')), String(12 * MIB));
+  t.is((await b.run('resize', 'r1', b.dir, '--json')).json.reason, 'device-unusable');
+  t.is((await b.run('resize', 'r1', '/dev/null', '--json')).json.reason, 'device-unusable');
+  t.is((await b.run('resize', 'r1', `${disk}.not`, '--json')).json.reason, 'device-missing');
 });
 
 test('a daemon is its lock, not its traces', (t) => {
