@@ -106,11 +106,13 @@ function logTrouble(s: Scope): Verdict | undefined {
 /**
  * Every byte of log is here and applied, and the device is ours. Forced: what
  * replay says is no obstacle, since it may speak of the branch that is given up.
+ *
+ * @param others - who has to step down before
  */
 export function becamePrimary(
   resource: string,
   host: string,
-  old: string | undefined,
+  others: readonly string[],
   force = false,
 ): Condition {
   return {
@@ -123,8 +125,8 @@ export function becamePrimary(
       if (is(s, 'is-primary') && fact(s, 'if-on') !== '0') return met;
       const trouble = diskTrouble(s) ?? (force ? undefined : replayTrouble(s));
       if (trouble) return trouble;
-      if (!force && old !== undefined && old !== host && is(at(s, old), 'is-primary'))
-        return still(snap, host, old, `${resource} is-primary is still 1`);
+      const old = others.find((h) => is(at(s, h), 'is-primary'));
+      if (old !== undefined) return still(snap, host, old, `${resource} is-primary is still 1`);
       return waiting(
         `${host}: ${resource} ${behind(s) ?? `is-primary is still ${fact(s, 'is-primary') ?? '0'}`}${codeNote(s)}`,
       );

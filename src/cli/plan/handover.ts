@@ -16,6 +16,7 @@ import { MarsError } from '../../errors.js';
 import { keys, parseCount } from '../../tree/catalogue.js';
 import { NONE, type Changes, type Snapshot } from '../../tree/types.js';
 import {
+  actualPrimaries,
   at,
   designated,
   devicePath,
@@ -72,16 +73,28 @@ function planned(sit: Situation, s: Scope, options: HandoverOptions): Plan {
   if (stop !== undefined)
     throw new MarsError('replay-error', { found: `${sit.me}: ${stop}`, next: `marsadm explain ${stop}` });
   if (!options.ignoreSync) checkOtherSyncs(s, sit);
-  if (old !== undefined && old !== sit.me && isMember(at(s, old))) checkOld(at(s, old), sit);
+  const others = toStepDown(s);
+  for (const host of others) checkOld(at(s, host), sit);
   const before: Changes = {
     [keys.primary(r)]: sit.snap.value(keys.primary(r)) ?? NONE,
     [keys.lastPrimary(r)]: sit.snap.value(keys.lastPrimary(r)) ?? null,
   };
   return plan(`${sit.me} is primary of ${r}`, {
     writes: { [keys.primary(r)]: sit.me, [keys.lastPrimary(r)]: sit.me },
-    waitFor: [becamePrimary(r, sit.me, old)],
+    waitFor: [becamePrimary(r, sit.me, others)],
     compensate: (snap) => takeBack(snap, r, sit.me, old, before),
   });
+}
+
+/**
+ * Who has to give up the role before the device is opened here: the old primary, and everybody who
+ * remains primary although another one was forced. With this host designated already that is settled.
+ */
+function toStepDown(s: Scope): string[] {
+  if (designated(s) === s.host) return [];
+  const old = designated(s) ?? s.snap.value(keys.lastPrimary(s.resource));
+  const hosts = new Set([...(old === undefined ? [] : [old]), ...actualPrimaries(s)]);
+  return [...hosts].filter((host) => host !== s.host && isMember(at(s, host)));
 }
 
 /** The old primary never let go: it stays primary. Otherwise going on is the only way. */
@@ -133,7 +146,7 @@ function checkOtherSyncs(s: Scope, sit: Situation): void {
   }
 }
 
-/** `old`: scope of the host that is, or was last, primary. */
+/** `old`: scope of a host that is, or was last, primary. */
 function checkOld(old: Scope, sit: Situation): void {
   const peer = reach(old.snap, sit.me, old.host);
   const resigned = fact(old, 'is-primary') === '0' || fact(old, 'is-primary') === undefined;
@@ -176,7 +189,7 @@ function forced(sit: Situation, s: Scope): Plan {
         [keys.lastPrimary(r)]: sit.me,
         [keys.timeline(r)]: ((parseCount(snap.value(keys.timeline(r))) ?? 0n) + 1n).toString(),
       },
-      waitFor: [becamePrimary(r, sit.me, undefined, true)],
+      waitFor: [becamePrimary(r, sit.me, [], true)],
     });
   const first =
     copying.length > 0

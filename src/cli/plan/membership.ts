@@ -109,7 +109,7 @@ export function planCreate(sit: Situation, args: CreateArgs): Plan {
       [keys.replay(r, sit.me)]: formatPosition({ number, origin: sit.me, pos: 0n, dirty: 0n }),
       ...switches(r, sit.me, true),
     },
-    waitFor: sit.daemon ? [becamePrimary(r, sit.me, undefined)] : [],
+    waitFor: sit.daemon ? [becamePrimary(r, sit.me, [])] : [],
   });
 }
 

@@ -7,6 +7,18 @@ import type { Bench } from './support.js';
 const onB = { host: 'hostb', daemon: true } as const;
 const withR = (b: Bench): void => b.resource();
 
+/** hostc was made primary by force while hosta kept its device open: hosta remains primary, without a fork. */
+const overridden = (b: Bench): void => {
+  b.resource();
+  b.replica('r1', 'hostc', { [keys.actual('r1', 'hostc', 'is-primary')]: '1' });
+  b.write({
+    [keys.peer('hostc')]: 'connected',
+    [keys.primary('r1')]: 'hostc',
+    [keys.lastPrimary('r1')]: 'hostc',
+    [keys.actual('r1', 'hosta', 'open-count')]: '1',
+  });
+};
+
 const CASES: readonly Case[] = [
   // planned handover
   {
@@ -20,6 +32,28 @@ const CASES: readonly Case[] = [
     reason: 'device-open',
     code: 3,
     found: /hosta: open-count of r1 is 1$/,
+  },
+  {
+    ...onB,
+    name: 'primary: one that was overridden by force still has its device open',
+    setup: overridden,
+    argv: () => ['primary', 'r1'],
+    reason: 'device-open',
+    code: 3,
+    found: /hosta: open-count of r1 is 1$/,
+    next: /on hosta/,
+  },
+  {
+    ...onB,
+    name: 'primary: one that was overridden by force is away',
+    setup: (b) => {
+      overridden(b);
+      b.write({ [keys.peer('hosta')]: 'unreachable:peer-unreachable' });
+    },
+    argv: () => ['primary', 'r1'],
+    reason: 'primary-unreachable',
+    code: 3,
+    found: /hostb believes that hosta is primary/,
   },
   {
     ...onB,
