@@ -6,8 +6,9 @@
  * `actual-H/replay-code`, people look it up with `marsadm explain CODE`, and
  * docs/errors.md is generated from here. Codes are only ever added, never renamed
  * and never given another meaning. The exit code of a command follows from the
- * code alone. Every error says what was found and, where there is one, the next
- * safe command.
+ * code, but for one thing: what is refused only after something was written has
+ * failed. Every error says what was found and, where there is one, the next safe
+ * command.
  */
 
 /** Exit codes of marsadm and marsd. */
@@ -274,6 +275,8 @@ export interface ErrorDetails {
   readonly found?: string;
   /** The next safe command. */
   readonly next?: string;
+  /** Replaces the exit code of the catalogue. */
+  readonly exit?: ExitCode;
   readonly cause?: unknown;
 }
 
@@ -288,6 +291,7 @@ export class MarsError extends Error {
   readonly exit: ExitCode;
   readonly found?: string;
   readonly next?: string;
+  readonly #details: ErrorDetails;
 
   constructor(code: ReasonCode, details: ErrorDetails | string = {}) {
     const d: ErrorDetails = typeof details === 'string' ? { found: details } : details;
@@ -295,11 +299,18 @@ export class MarsError extends Error {
     const message = d.message ?? reason.text;
     super(d.found === undefined ? message : `${message} (${d.found})`, { cause: d.cause });
     this.name = 'MarsError';
+    this.#details = d;
     this.code = code;
-    this.exit = reason.exit;
+    this.exit = d.exit ?? reason.exit;
     if (d.found !== undefined) this.found = d.found;
     const next = d.next ?? reason.hint;
     if (next !== undefined) this.next = next;
+  }
+
+  /** The same, met after something was written: exit codes that promise that nothing was changed become `failed`. */
+  afterWriting(): MarsError {
+    if (this.exit !== EXIT.refused && this.exit !== EXIT.notFound) return this;
+    return new MarsError(this.code, { ...this.#details, exit: EXIT.failed, cause: this });
   }
 }
 

@@ -15,7 +15,7 @@ const EXIT_TEXT: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'done, or already so',
   failed: 'failed',
   usage: 'the command line is not understood',
-  refused: 'refused: nothing was changed',
+  refused: 'refused: nothing was changed (what is refused after something was written has failed: 1)',
   timeout: 'the awaited state was not reached in time',
   notFound: 'something named does not exist',
   unreachable: 'another host cannot be reached, or does not speak our language',
@@ -43,7 +43,7 @@ export function errorsDocument(): string {
   return [
     GENERATED,
     '# Reason codes',
-    'Everything that is refused or fails has one of these words. It stands in `reason` of `--json` output, in brackets behind the message, and `marsadm explain CODE` explains it. The exit code follows from the word. Words are only added, never renamed.',
+    'Everything that is refused or fails has one of these words. It stands in `reason` of `--json` output, in brackets behind the message, and `marsadm explain CODE` explains it. The exit code follows from the word; only what comes after something was written never exits 3 or 5, which would say that nothing was changed, but 1. Words are only added, never renamed.',
     `| exit | meaning |\n| ---: | --- |\n${exits.map((e) => `| ${e.code} | ${e.text} |`).join('\n')}`,
     `| code | exit | meaning | what to do |\n| --- | ---: | --- | --- |\n${rows.join('\n')}`,
   ]

@@ -50,10 +50,19 @@ export function remarks(done: Done, dryRun: boolean): string[] {
   ];
 }
 
-/** Plan and carry out. Throws MarsError. */
+/** Plan and carry out. Throws MarsError, never a refusal once something was written. */
 export async function execute(ex: Executor, first: Step): Promise<Done> {
   if (ex.dryRun) return preview(ex, first);
   const writes: Changes[] = [];
+  try {
+    return await carryOut(ex, first, writes);
+  } catch (thrown) {
+    const error = asMarsError(thrown);
+    throw writes.length > 0 ? error.afterWriting() : error;
+  }
+}
+
+async function carryOut(ex: Executor, first: Step, writes: Changes[]): Promise<Done> {
   for (let step: Step = first; ; ) {
     const plan = ex.alone(() => act(ex, step));
     if (Object.keys(plan.writes).length > 0) writes.push(plan.writes);

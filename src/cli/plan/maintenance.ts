@@ -10,6 +10,7 @@
 import { MarsError } from '../../errors.js';
 import { EMPTY_LOG } from '../../strategy/history.js';
 import { keys, type Request } from '../../tree/catalogue.js';
+import type { Snapshot } from '../../tree/types.js';
 import {
   allResources,
   at,
@@ -67,8 +68,8 @@ function logIsEmpty(s: Scope): boolean {
 export function planCron(sit: Situation, r: string): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
-  const rest = (): Plan => planLogDelete(sit, r);
-  return is(s, 'is-primary') && !logIsEmpty(s) ? { ...planRotate(sit, r), next: rest } : rest();
+  const rest = (snap: Snapshot): Plan => planLogDelete({ ...sit, snap }, r);
+  return is(s, 'is-primary') && !logIsEmpty(s) ? { ...planRotate(sit, r), next: rest } : rest(sit.snap);
 }
 
 export function planInvalidate(sit: Situation, r: string): Plan {
