@@ -56,7 +56,7 @@ const catalogue = {
   partial: r(8, 'The command was done for some of the named resources and failed for others.'),
   unfinished: r(
     8,
-    'The command has steps that come after a wait, and was not to wait: only what comes before it was done.',
+    'What is to be waited for does not hold yet, and the command was not to wait: what comes after that was not done.',
     'Give the same command without --no-wait, or once more when what is open holds.',
   ),
   usage: r(2, 'The command line is not understood.', 'marsadm help'),

@@ -167,7 +167,8 @@ export class Context {
   select(word: string | undefined, all: 'mine' | 'known' | 'never'): string[] {
     const snap = this.tree().snapshot();
     if (word === undefined || word === 'all') {
-      if (all === 'never') throw new MarsError('usage', '`all` is not allowed here: name the resource');
+      if (all === 'never')
+        throw new MarsError('usage', { found: '`all` is not allowed here', next: 'name the resource' });
       const known = allResources(snap);
       return all === 'known'
         ? known
@@ -186,10 +187,14 @@ export class Context {
     all: 'mine' | 'never' = 'mine',
   ): Promise<Report> {
     this.memberTree();
+    // However many there are: what is forced is named.
+    if (this.options.force && (word === undefined || word === 'all') && all !== 'never')
+      throw new MarsError('usage', {
+        found: '--force with `all` is not allowed',
+        next: 'name the resources',
+      });
     const names = this.select(word, all);
     if (names.length === 0) this.warn('No resources: nothing to do.');
-    if (names.length > 1 && this.options.force && word === 'all')
-      throw new MarsError('usage', '--force with `all` is not allowed');
     const results = await Promise.all(names.map((name) => this.#one(name, plan, names.length > 1)));
     return { outcome: combine(results) };
   }

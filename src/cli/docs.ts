@@ -21,7 +21,7 @@ const EXIT_TEXT: Readonly<Record<keyof typeof EXIT, string>> = {
   unreachable: 'another host cannot be reached, or does not speak our language',
   noEngine: 'no daemon or no engine',
   partial:
-    'done for some resources, failed for others; or done in part, as --no-wait left out what comes after a wait',
+    'done for some resources, failed for others; or not to the end, as --no-wait left out a wait and what comes after it',
   splitBrain: 'split brain',
 };
 

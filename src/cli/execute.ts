@@ -11,7 +11,7 @@
  */
 import { asMarsError, MarsError } from '../errors.js';
 import type { Changes, Snapshot, Tree } from '../tree/types.js';
-import { applied, type Condition, type Plan, type Step } from './plan/plan.js';
+import { applied, plan as planOf, type Condition, type Plan, type Step } from './plan/plan.js';
 
 /** What carrying out needs from the outside. */
 export interface Executor {
@@ -69,7 +69,7 @@ async function carryOut(ex: Executor, first: Step, writes: Changes[]): Promise<D
     if (!ex.wait && plan.waitFor.length > 0) {
       const pending = plan.waitFor.map((c) => c.name);
       // What comes after the wait is not done by anybody else: that must not look like success.
-      if (plan.next) throw new MarsError('unfinished', `still open: ${pending.join('; ')}`);
+      if (plan.next) throw unfinished(pending);
       return { message: plan.message, writes, pending };
     }
     await hold(ex, plan);
@@ -77,6 +77,10 @@ async function carryOut(ex: Executor, first: Step, writes: Changes[]): Promise<D
     step = plan.next;
   }
 }
+
+/** `open`: what is not so yet, and was not to be waited for. */
+export const unfinished = (open: readonly string[]): MarsError =>
+  new MarsError('unfinished', `still open: ${open.join('; ')}`);
 
 /** Plan on the newest picture and write. */
 function act(ex: Executor, step: Step): Plan {
@@ -167,6 +171,15 @@ function unmet(snap: Snapshot, conditions: readonly Condition[]): string[] {
     }
   }
   return open;
+}
+
+/** A command that only waits: with --dry-run it tells for what, with --no-wait it looks once. */
+export async function awaitOnly(ex: Executor, condition: Condition): Promise<Done> {
+  if (ex.dryRun) return preview(ex, () => planOf(condition.name, { waitFor: [condition] }));
+  const open = ex.wait ? [] : unmet(ex.tree.snapshot(), [condition]);
+  if (open.length > 0) throw unfinished(open);
+  await waitFor(ex, [condition]);
+  return { message: condition.name, writes: [], pending: [] };
 }
 
 /** Walk through all steps on a picture that only lives in memory. */

@@ -13,7 +13,8 @@ export const GLOBAL_OPTIONS: readonly Option[] = [
   },
   {
     flags: '--no-wait',
-    summary: 'write the wish and do not wait for the facts; if more is to be done after them: exit code 8',
+    summary:
+      'write the wish and do not wait for the facts; if more is to be done after them, or the command only waits and they do not hold: exit code 8',
   },
   { flags: '-f, --force', summary: 'skip the checks that the command says; `force-COMMAND` is the same' },
   { flags: '-d, --dry-run', summary: 'print what would be written and waited for; write nothing' },

@@ -19,7 +19,7 @@ const device = { path: '/dev/sim', bytes: PAGE * BigInt(BLOCKS) };
 export type Command = (sit: Situation, node: SimNode, uuid: string) => Plan;
 
 export const commands = {
-  create: (sit, _node, uuid) => planCreate(sit, { resource: R, device, name: R, size: undefined, uuid }),
+  create: (sit, _node, uuid) => planCreate(sit, { resource: R, device, name: R, size: device.bytes, uuid }),
   join: (sit) => planJoin(sit, { resource: R, device, name: R }),
   leave: (sit, node) =>
     planLeave(

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { MarsError } from '../../errors.js';
 import { validResource } from '../../tree/catalogue.js';
 import { parseSize } from '../../view/format.js';
-import { planCreate, planDelete, planJoin, planLeave, planResize } from '../plan/membership.js';
+import { createdSize, planCreate, planDelete, planJoin, planLeave, planResize } from '../plan/membership.js';
 import { logFiles, measureDevice, probeDevice } from '../probe.js';
 import { arg, text, type Command, type Input } from './spec.js';
 
@@ -54,8 +54,10 @@ export const resourceCommands: readonly Command[] = [
       const uuid = ctx.freshUuid();
       return ctx.perResource(
         arg(input, 0),
-        (sit, resource) =>
-          planCreate(sit, { resource, device: probeDevice(resolve(arg(input, 1))), size, name, uuid }),
+        (sit, resource) => {
+          const device = probeDevice(resolve(arg(input, 1)));
+          return planCreate(sit, { resource, device, size: createdSize(device, size), name, uuid });
+        },
         'never',
       );
     },

@@ -67,7 +67,17 @@ export const stateCommands: readonly Command[] = [
     planInvalidate,
     'This is how a split brain is resolved on the side that loses.',
   ),
-  simple('logs', 'log-rotate', 'let the primary begin a new log', planRotate),
+  {
+    name: 'log-rotate',
+    args: '<resource>',
+    group: 'logs',
+    summary: 'let the primary begin a new log',
+    details: 'With `all` resources of which this host is not primary are passed over.',
+    run: (ctx, input) => {
+      const word = arg(input, 0);
+      return ctx.perResource(word, (sit, r) => planRotate(sit, r, word === 'all'));
+    },
+  },
   simple('logs', 'log-delete', 'delete logs that no replica needs', planLogDelete),
   { ...simple('logs', 'log-delete-all', 'the same as log-delete', planLogDelete), hidden: true },
   {

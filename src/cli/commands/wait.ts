@@ -3,7 +3,7 @@
 import { asMarsError, EXIT, MarsError } from '../../errors.js';
 import { exists, members } from '../../view/facts.js';
 import type { Context } from '../context.js';
-import { execute, remarks, waitFor } from '../execute.js';
+import { awaitOnly, execute, remarks, unfinished } from '../execute.js';
 import { combine, failure, success, type Outcome, type Report } from '../output.js';
 import { CONDITION_WORDS, namedCondition, unmounted } from '../plan/conditions.js';
 import { planBarrier } from '../plan/maintenance.js';
@@ -16,14 +16,22 @@ async function waitEach(
   condition: (resource: string) => Condition,
 ): Promise<Report> {
   const tree = ctx.memberTree();
+  const { dryRun } = ctx.options;
   const wanted = ctx.select(word, 'mine').map((resource) => ({ resource, condition: condition(resource) }));
   const results = await Promise.all(
     wanted.map(async ({ resource, condition: c }): Promise<Outcome> => {
       try {
         const s = { snap: tree.snapshot(), resource, host: ctx.host };
         if (!exists(s) && members(s).length === 0) throw new MarsError('no-such-resource', resource);
-        await waitFor(ctx.executor(), [c]);
-        return { resource, ok: true, code: EXIT.ok, message: c.name };
+        const done = await awaitOnly(ctx.executor(), c);
+        return {
+          resource,
+          ok: true,
+          code: EXIT.ok,
+          message: done.message,
+          ...(dryRun && { data: { writes: done.writes, pending: done.pending } }),
+          remarks: remarks(done, dryRun),
+        };
       } catch (thrown) {
         return failure(asMarsError(thrown), resource);
       }
@@ -45,6 +53,7 @@ export const waitCommands: readonly Command[] = [
       const [resource] = input.args;
       const only = resource === undefined || resource === 'all' ? undefined : ctx.select(resource, 'mine');
       const done = await execute(ctx.executor(), (snap) => planBarrier(ctx.situation(snap), only));
+      if (!ctx.options.dryRun && done.pending.length > 0) throw unfinished(done.pending);
       const text = [done.message, ...remarks(done, ctx.options.dryRun)].join('\n');
       return success(done.message, { writes: done.writes, pending: done.pending }, text);
     },

@@ -42,9 +42,15 @@ function request(
   };
 }
 
-export function planRotate(sit: Situation, r: string): Plan {
+/**
+ * Begin a new log, be the present one empty as far as is known: what is known of it lags behind.
+ *
+ * @param all - the resource was not named, so that it may be primary elsewhere
+ */
+export function planRotate(sit: Situation, r: string, all = false): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
+  if (!is(s, 'is-primary') && all) return plan(`${r}: ${sit.me} is not its primary, nothing to rotate here`);
   if (!is(s, 'is-primary'))
     throw new MarsError('not-primary', {
       found: `the primary is ${designated(s) ?? 'nobody'}`,

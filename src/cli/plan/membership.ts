@@ -35,6 +35,9 @@ import { plan, type Plan, type Situation } from './plan.js';
 /** Sizes are multiples of a page. */
 export const BLOCK = 4096n;
 
+/** Nothing fits into less: an empty image or a mistaken unit. */
+const LEAST = 64n << 10n;
+
 /** A data device as it was found. */
 export interface Device {
   readonly path: string;
@@ -66,8 +69,8 @@ function checkDevice(sit: Situation, resource: string, device: Device, name: str
 export interface CreateArgs {
   readonly resource: string;
   readonly device: Device;
-  /** bytes; undefined = all of the device */
-  readonly size: bigint | undefined;
+  /** bytes, as {@link createdSize} says */
+  readonly size: bigint;
   readonly name: string;
   /** 32 hex digits, fresh */
   readonly uuid: string;
@@ -87,10 +90,7 @@ export function planCreate(sit: Situation, args: CreateArgs): Plan {
           : `marsadm delete-resource ${r}`,
     });
   }
-  const bytes = args.size ?? device.bytes - (device.bytes % BLOCK);
-  if (bytes <= 0n || bytes % BLOCK !== 0n) throw new MarsError('bad-size', `${bytes} bytes`);
-  if (bytes > device.bytes)
-    throw new MarsError('device-too-small', `${device.path} has ${device.bytes} bytes, ${bytes} are needed`);
+  const bytes = args.size;
   checkDevice(sit, r, device, args.name);
   const before = parseCount(sit.snap.value(keys.maxnr(r))) ?? 0n;
   const number = before + 1n;
@@ -111,6 +111,28 @@ export function planCreate(sit: Situation, args: CreateArgs): Plan {
     },
     waitFor: sit.daemon ? [becamePrimary(r, sit.me, [])] : [],
   });
+}
+
+/**
+ * How large a new resource becomes; without a wish as large as its device.
+ *
+ * @throws MarsError `bad-size`, `device-too-small`
+ */
+export function createdSize(device: Device, wished: bigint | undefined): bigint {
+  if (wished !== undefined && wished % BLOCK !== 0n) throw new MarsError('bad-size', `${wished} bytes`);
+  if (wished !== undefined && wished < LEAST)
+    throw new MarsError('bad-size', {
+      message: 'The size is below the least that a resource has.',
+      found: `${wished} bytes, ${LEAST} are needed`,
+      next: 'give at least 64K',
+    });
+  const needed = wished ?? LEAST;
+  if (needed > device.bytes)
+    throw new MarsError('device-too-small', {
+      found: `${device.path} has ${device.bytes} bytes, ${needed} are needed`,
+      next: `name a larger device${needed > LEAST && device.bytes >= LEAST ? ', or give a smaller SIZE' : ''}`,
+    });
+  return wished ?? device.bytes - (device.bytes % BLOCK);
 }
 
 export interface JoinArgs {

@@ -58,9 +58,9 @@ test('create-resource takes a size, rounds the device down and takes a device na
   t.is(b.value(keys.size('r1')), String(2 * MIB));
   t.is(b.value(keys.device('r1', 'hosta')), 'web');
   const odd = join(b.dir, 'odd.img');
-  writeFileSync(odd, Buffer.alloc(3 * 4096 + 100));
+  writeFileSync(odd, Buffer.alloc(17 * 4096 + 100));
   t.is((await b.run('create-resource', 'r2', odd)).code, 0);
-  t.is(b.value(keys.size('r2')), String(3 * 4096));
+  t.is(b.value(keys.size('r2')), String(17 * 4096));
 });
 
 test('create-resource waits for the device when a daemon runs', async (t) => {

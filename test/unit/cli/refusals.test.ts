@@ -69,6 +69,22 @@ const CASES: readonly Case[] = [
     code: 2,
   },
   {
+    name: 'create: an empty file',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'r1', b.disk('d', 0)],
+    reason: 'device-too-small',
+    code: 3,
+    found: /d\.img has 0 bytes, 65536 are needed/,
+  },
+  {
+    name: 'create: a size below the least',
+    setup: () => undefined,
+    argv: (b) => ['create-resource', 'r1', b.disk(), '60K'],
+    reason: 'bad-size',
+    code: 2,
+    found: /61440 bytes, 65536 are needed/,
+  },
+  {
     name: 'create: device of another resource',
     setup: (b) => {
       b.resource('other');
@@ -422,6 +438,13 @@ const CASES: readonly Case[] = [
       b.resource('r2');
     },
     argv: () => ['attach', 'all', '--force'],
+    reason: 'usage',
+    code: 2,
+  },
+  {
+    name: '--force with all, although that is one only',
+    setup: withR,
+    argv: () => ['leave-resource', 'all', '--force'],
     reason: 'usage',
     code: 2,
   },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Waiting: by watching, with a reason, bounded, interruptible. */
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { keys } from '../../../src/tree/catalogue.js';
 import { Bench } from './support.js';
 
@@ -185,4 +185,47 @@ test('two commands at the same time: one creates, the other is told so', async (
   ]);
   t.deepEqual([x.code, y.code].sort(), [0, 3]);
   t.is([x, y].find((r) => r.code === 3)?.json.reason, 'already-joined');
+});
+
+const waits: readonly (readonly [argv: readonly string[], what: string])[] = [
+  [['wait-resource', 'r1', 'is-secondary'], 'hosta: r1 is-secondary'],
+  [['wait-umount', 'r1'], 'r1: open-count=0 everywhere'],
+  [['wait-cluster'], 'hostb: merged-hosta>='],
+];
+
+const openEverywhere = (t: ExecutionContext): Bench => {
+  const b = new Bench(t);
+  b.resource();
+  b.write({ [keys.actual('r1', 'hosta', 'open-count')]: '1' });
+  b.daemonOn();
+  return b;
+};
+
+for (const [argv, what] of waits) {
+  test(`${argv.join(' ')} --dry-run says what it would wait for`, async (t) => {
+    const b = openEverywhere(t);
+    const ran = await b.run(...argv, '--dry-run');
+    t.is(ran.code, 0, ran.err);
+    t.regex(ran.out, /^dry run: /);
+    t.true(ran.out.includes(`wait for ${what}`), ran.out);
+    t.is(ran.err, '');
+    t.is(b.value(keys.barrier('hosta')), undefined);
+  });
+
+  test(`${argv.join(' ')} --no-wait looks once`, async (t) => {
+    const b = openEverywhere(t);
+    const ran = await b.run(...argv, '--no-wait', '--json');
+    t.is(ran.code, 8, ran.out);
+    t.is(ran.json.reason, 'unfinished');
+    t.regex(ran.json.found ?? '', /^still open: /);
+  });
+}
+
+test('--no-wait where it holds: exit 0', async (t) => {
+  const b = new Bench(t);
+  b.resource();
+  t.is((await b.run('wait-resource', 'r1', 'is-primary', '--no-wait')).code, 0);
+  t.is((await b.run('wait-umount', 'r1', '--no-wait')).code, 0);
+  b.write({ [keys.ip('hostb')]: null });
+  t.is((await b.run('wait-cluster', '--no-wait')).code, 0);
 });
