@@ -32,7 +32,10 @@ export interface Reason {
   readonly exit: ExitCode;
   /** One sentence: what it means. */
   readonly text: string;
-  /** What an operator does about it, if that does not depend on the case. */
+  /**
+   * What an operator does about it, unless whoever reports it knows better. A command, or several joined
+   * by ` && `; among other words commands stand in backquotes. RESOURCE is filled in where it is known.
+   */
   readonly hint?: string;
 }
 
@@ -75,12 +78,25 @@ const catalogue = {
   'bad-name': r(
     2,
     'The name is not allowed: 1 to 63 letters, digits, `_` or `-`, not starting with `-`, not a reserved word.',
+    'Choose a name of that form.',
   ),
-  'bad-address': r(2, 'The address is not of the form HOST:PORT.'),
-  'bad-size': r(2, 'The size is not a positive multiple of 4096 bytes.'),
-  'bad-path': r(2, 'The path must be absolute and below nothing hidden.'),
-  'bad-key': r(2, 'The key is not one that the tree knows, or the value does not fit it.'),
-  'bad-value': r(2, 'The value does not fit the key.'),
+  'bad-address': r(
+    2,
+    'The address is not of the form HOST:PORT.',
+    'Give HOST:PORT; an IPv6 address stands in brackets.',
+  ),
+  'bad-size': r(
+    2,
+    'The size is not a positive multiple of 4096 bytes.',
+    'Give a multiple of 4096, with an optional suffix: k m g t p (1000) or K M G T P (1024).',
+  ),
+  'bad-path': r(2, 'The path must be absolute and below nothing hidden.', 'Give an absolute path.'),
+  'bad-key': r(
+    2,
+    'The key is not one that the tree knows, or the value does not fit it.',
+    'Give the path of a link below the state directory, such as userspace/NAME.',
+  ),
+  'bad-value': r(2, 'The value does not fit the key.', 'See what stands there now: `marsadm get-link KEY`'),
   'bad-position': r(1, 'A log position in the tree cannot be parsed.'),
   'stamp-in-future': r(
     1,
@@ -98,7 +114,7 @@ const catalogue = {
   'no-cluster': r(
     5,
     'This directory is not a member of a cluster.',
-    'marsadm create-cluster, or marsadm join-cluster TOKEN',
+    '`marsadm create-cluster`, or `marsadm join-cluster TOKEN`',
   ),
   'cluster-exists': r(3, 'This host is already a member of a cluster.', 'marsadm leave-cluster'),
   'tree-not-writable': r(
@@ -107,10 +123,22 @@ const catalogue = {
     'Check owner, mode, mount options and free space.',
   ),
   'tree-damaged': r(1, 'The state directory is not as it must be.'),
-  'no-such-file': r(5, 'The file does not exist.'),
-  'key-protected': r(3, 'This key belongs to MARS and is not to be written by hand.'),
-  'no-such-key': r(5, 'The key does not exist.'),
-  'daemon-running': r(3, 'Another daemon already works on this state directory.'),
+  'no-such-file': r(
+    5,
+    'The file does not exist.',
+    'Give a path that exists; a relative one counts from the state directory.',
+  ),
+  'key-protected': r(
+    3,
+    'This key belongs to MARS and is not to be written by hand.',
+    'Use a key below userspace/ or defaults/, or --force if you know what you do.',
+  ),
+  'no-such-key': r(5, 'The key does not exist.', 'Keys are the links below the state directory: list that.'),
+  'daemon-running': r(
+    3,
+    'Another daemon already works on this state directory.',
+    'Use that one, or stop it first: systemctl stop marsd',
+  ),
   'no-daemon': r(7, 'No daemon runs on this state directory.', 'systemctl start marsd'),
   'no-engine': r(7, 'Neither the kernel module nor the embedded engine can be used.'),
   engine: r(1, 'The engine refused an operation.'),
@@ -127,18 +155,26 @@ const catalogue = {
   'engine-too-new': r(
     7,
     'The engine is newer than this program.',
-    'Install marsd and marsadm of the version of the engine.',
+    'Install the programs of the version of the engine.',
   ),
   'foreign-bricks': r(
     3,
     'The kernel runs a device of this name that does not belong to the logs of this directory.',
-    'Start the daemon with the directory it belongs to, or close the device and use `marsadm down`.',
+    'Start the daemon with the directory it belongs to; or close the device, then `marsadm down RESOURCE`.',
   ),
 
   // membership, peers, tokens
   'in-use-by-resources': r(3, 'The host still takes part in resources.', 'marsadm leave-resource all'),
-  'name-taken': r(3, 'A living member of the cluster already has this name.'),
-  'not-a-member': r(3, 'The host is not a member of the cluster.'),
+  'name-taken': r(
+    3,
+    'A living member of the cluster already has this name.',
+    'Join under another name (--host); if that member is gone for good: `marsadm leave-cluster --host NAME` on one that is there.',
+  ),
+  'not-a-member': r(
+    3,
+    'The host is not a member of the cluster.',
+    'Name one of `marsadm view-cluster-members`.',
+  ),
   'token-malformed': r(
     2,
     'This is not a join token.',
@@ -167,68 +203,133 @@ const catalogue = {
 
   // resources
   'no-such-resource': r(5, 'There is no such resource.', 'marsadm view-all-resources'),
-  'resource-exists': r(3, 'The resource already exists.', 'marsadm join-resource'),
-  'not-joined': r(5, 'This host is not a member of the resource.', 'marsadm join-resource'),
-  'already-joined': r(3, 'This host is already a member of the resource.'),
+  'resource-exists': r(3, 'The resource already exists.', 'marsadm join-resource RESOURCE DEVICE'),
+  'not-joined': r(5, 'This host is not a member of the resource.', 'marsadm join-resource RESOURCE DEVICE'),
+  'already-joined': r(3, 'This host is already a member of the resource.', 'marsadm view RESOURCE'),
   'still-members': r(
     3,
     'Other hosts are still members of the resource.',
-    'marsadm leave-resource on each of them',
+    '`marsadm leave-resource RESOURCE` on each of them',
   ),
-  'device-missing': r(5, 'The data device or file does not exist.'),
-  'device-busy': r(3, 'The data device or file is already in use.'),
-  'device-too-small': r(3, 'The data device or file is smaller than needed.'),
+  'device-missing': r(
+    5,
+    'The data device or file does not exist.',
+    'Bring it back, or name one that is there (lsblk).',
+  ),
+  'device-busy': r(
+    3,
+    'The data device or file is already in use.',
+    'See who uses it (lsblk, fuser -v) and let go of it there, or name another one.',
+  ),
+  'device-too-small': r(
+    3,
+    'The data device or file is smaller than needed.',
+    'Name a larger one, or make it larger.',
+  ),
   'device-unusable': r(
     3,
     'The data device or file is not a block device or regular file that can be read and written.',
+    'Name a block device or a regular file that works (dmesg).',
   ),
-  'device-name-taken': r(3, 'Another resource of this host has the same device name.'),
+  'device-name-taken': r(
+    3,
+    'Another resource of this host has the same device name.',
+    'Choose another one with --name.',
+  ),
   'device-name-too-long': r(
     3,
     'The name of the device is longer than the kernel allows (26 characters).',
     'Choose a shorter one with --name.',
   ),
-  'device-open': r(3, 'The exported device is in use.', 'Unmount or close it, then `marsadm wait-umount`.'),
-  'not-attached': r(3, 'The resource is not attached here.', 'marsadm attach'),
-  'is-primary': r(3, 'This host is, or is going to be, the primary of the resource.', 'marsadm secondary'),
-  'not-primary': r(3, 'This host is not the primary of the resource.'),
-  'no-primary': r(3, 'The resource has no designated primary.'),
-  'no-active-primary': r(3, 'The designated primary has not taken up its role yet.'),
-  'size-shrinks': r(3, 'A resource can only grow.'),
-  'not-detached': r(3, 'The resource is still attached here.', 'marsadm down'),
+  'device-open': r(
+    3,
+    'The exported device is in use.',
+    'Unmount or close it, then `marsadm wait-umount RESOURCE`.',
+  ),
+  'not-attached': r(3, 'The resource is not attached here.', 'marsadm attach RESOURCE'),
+  'is-primary': r(
+    3,
+    'This host is, or is going to be, the primary of the resource.',
+    '`marsadm primary RESOURCE` on another member, or `marsadm secondary RESOURCE`',
+  ),
+  'not-primary': r(
+    3,
+    'This host is not the primary of the resource.',
+    'Give the command on the primary: `marsadm view-get-primary RESOURCE` says who that is.',
+  ),
+  'no-primary': r(
+    3,
+    'The resource has no designated primary.',
+    '`marsadm primary RESOURCE` on the member that shall be it',
+  ),
+  'no-active-primary': r(
+    3,
+    'The designated primary has not taken up its role yet.',
+    '`marsadm wait-resource RESOURCE is-primary` there',
+  ),
+  'size-shrinks': r(3, 'A resource can only grow.', 'Give a larger size.'),
+  'not-detached': r(3, 'The resource is still attached here.', 'marsadm down RESOURCE'),
 
   // handover
-  'sync-unfinished': r(3, 'The replica is not yet complete.', 'marsadm wait-resource R is-consistent'),
-  'sync-running': r(3, 'Other replicas are still being synchronised from the primary.'),
-  'fetch-off': r(3, 'Fetching of logs is switched off here.', 'marsadm connect'),
-  'fetch-on': r(3, 'Fetching of logs must be switched off before a forced switch.', 'marsadm disconnect'),
-  'replay-off': r(3, 'Replay is switched off here.', 'marsadm resume-replay'),
-  'replay-error': r(3, 'Replay has stopped with an error.'),
-  'primary-unreachable': r(3, 'The current primary cannot be reached, so a planned handover is impossible.'),
-  'primary-changed': r(3, 'Another host became the designated primary meanwhile.'),
-  'no-replay-position': r(3, 'Nothing is known yet about how far this replica is.'),
-  'split-brain': r(10, 'The history of the resource has forked: two hosts wrote independently.'),
+  'sync-unfinished': r(3, 'The replica is not yet complete.', 'marsadm wait-resource RESOURCE is-consistent'),
+  'sync-running': r(
+    3,
+    'Other replicas are still being synchronised from the primary.',
+    'Wait for them, or `marsadm primary --ignore-sync RESOURCE`.',
+  ),
+  'fetch-off': r(3, 'Fetching of logs is switched off here.', 'marsadm connect RESOURCE'),
+  'fetch-on': r(
+    3,
+    'Fetching of logs must be switched off before a forced switch.',
+    'marsadm disconnect RESOURCE',
+  ),
+  'replay-off': r(3, 'Replay is switched off here.', 'marsadm resume-replay RESOURCE'),
+  'replay-error': r(
+    3,
+    'Replay has stopped with an error.',
+    '`marsadm view RESOURCE` shows why, and what helps',
+  ),
+  'primary-unreachable': r(
+    3,
+    'The current primary cannot be reached, so a planned handover is impossible.',
+    'Bring it back; or give up what it may hold: `marsadm disconnect RESOURCE && marsadm primary --force RESOURCE`',
+  ),
+  'primary-changed': r(3, 'Another host became the designated primary meanwhile.', 'marsadm view RESOURCE'),
+  'no-replay-position': r(
+    3,
+    'Nothing is known yet about how far this replica is.',
+    'marsadm wait-resource RESOURCE is-consistent',
+  ),
+  'split-brain': r(
+    10,
+    'The history of the resource has forked: two hosts wrote independently.',
+    'Choose the host to keep. There, unless it is primary: `marsadm disconnect RESOURCE && marsadm primary --force RESOURCE && marsadm connect RESOURCE`. On the others: `marsadm invalidate RESOURCE`',
+  ),
 
   // states of replay, logs and disks as published in the tree
   ok: r(0, 'Everything is as it should be.'),
-  'bad-crc': r(1, 'A log record failed its checksum; nothing behind it was applied.'),
+  'bad-crc': r(
+    1,
+    'A log record failed its checksum; nothing behind it was applied.',
+    'marsadm invalidate RESOURCE',
+  ),
   'bad-log': r(1, 'A log file is damaged or is not a log; nothing behind the damage was applied.'),
   'bad-chain': r(1, 'A log does not continue its predecessor.'),
-  'log-missing': r(1, 'A log that is needed no longer exists anywhere.', 'marsadm invalidate'),
-  'log-space-low': r(1, 'The file system of the logs is filling up.', 'marsadm log-delete-all'),
-  'log-space-full': r(1, 'The file system of the logs is full; writers wait.', 'marsadm log-delete-all'),
+  'log-missing': r(1, 'A log that is needed no longer exists anywhere.', 'marsadm invalidate RESOURCE'),
+  'log-space-low': r(1, 'The file system of the logs is filling up.', 'marsadm log-delete all'),
+  'log-space-full': r(1, 'The file system of the logs is full; writers wait.', 'marsadm log-delete all'),
   'log-write-error': r(1, 'Writing the log failed; writers get errors.'),
   'data-read-error': r(1, 'Reading the data disk failed.'),
   'data-write-error': r(1, 'Writing the data disk failed.'),
   'sync-refused': r(6, 'The other side does not serve this sync.'),
 
   // what a replica waits for, as published in `actual-H/msg-waiting`; none of these is an error
-  detached: r(0, 'The replica is detached by wish.', 'marsadm attach'),
+  detached: r(0, 'The replica is detached by wish.', 'marsadm attach RESOURCE'),
   'not-known': r(0, 'The size or identity of the resource has not arrived here yet.'),
   syncing: r(0, 'The full sync is running.'),
-  'sync-paused': r(0, 'The full sync is switched off.', 'marsadm resume-sync'),
+  'sync-paused': r(0, 'The full sync is switched off.', 'marsadm resume-sync RESOURCE'),
   'primary-not-active': r(0, 'The designated primary has not taken up its role yet.'),
-  'replay-paused': r(0, 'Replay is switched off.', 'marsadm resume-replay'),
+  'replay-paused': r(0, 'Replay is switched off.', 'marsadm resume-replay RESOURCE'),
   recovering: r(0, 'Log is being applied before the device can appear.'),
   fetching: r(0, 'Log is still being fetched before the device can appear.'),
   'hearing-peers': r(0, 'The daemon has just started and first hears what the other members know.'),
@@ -241,11 +342,15 @@ const catalogue = {
   'old-primary-active': r(0, 'The old primary has not stepped down yet.'),
   'not-consistent': r(0, 'Replay has not passed the end of the sync yet.'),
   'step-down': r(0, 'This host is giving up the role of primary.'),
-  'replay-torn': r(1, 'The log ends in the middle of a group; nothing behind it was applied.'),
+  'replay-torn': r(
+    1,
+    'The log ends in the middle of a group; nothing behind it was applied.',
+    'marsadm invalidate RESOURCE',
+  ),
   'replay-mismatch': r(
     1,
     'A log does not belong to the history it was expected to continue.',
-    'marsadm invalidate',
+    'marsadm invalidate RESOURCE',
   ),
   'read-error': r(1, 'Reading a log failed.'),
   'io-error': r(1, 'Input or output failed.'),
@@ -253,7 +358,7 @@ const catalogue = {
   'log-lost': r(
     1,
     'Logs this replica needs were deleted while it was unreachable, as `log-lost-after` allows; it needs a full sync.',
-    'marsadm invalidate there, when it is back',
+    '`marsadm invalidate RESOURCE` there, when it is back',
   ),
 } as const satisfies Readonly<Record<string, Reason>>;
 
@@ -266,6 +371,10 @@ export const REASONS: Readonly<Record<ReasonCode, Reason>> = catalogue;
 export function isReasonCode(word: string): word is ReasonCode {
   return Object.hasOwn(catalogue, word);
 }
+
+/** A hint with the resource in it. */
+export const aboutResource = (hint: string, resource: string): string =>
+  hint.replace(/\bRESOURCE\b/g, () => resource);
 
 /** The parts of an error beyond its code. */
 export interface ErrorDetails {

@@ -8,7 +8,7 @@
  * Without it results go to standard output, everything about errors, warnings
  * and waiting to standard error.
  */
-import { EXIT, type ExitCode, type MarsError, type ReasonCode } from '../errors.js';
+import { aboutResource, EXIT, type ExitCode, type MarsError, type ReasonCode } from '../errors.js';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -45,6 +45,7 @@ export const success = (message: string, data?: Json, text?: string): Report => 
 });
 
 export function failure(error: MarsError, resource?: string): Outcome {
+  const { next } = error;
   return {
     ...(resource !== undefined && { resource }),
     ok: error.exit === EXIT.ok,
@@ -52,7 +53,7 @@ export function failure(error: MarsError, resource?: string): Outcome {
     reason: error.code,
     message: error.message,
     ...(error.found !== undefined && { found: error.found }),
-    ...(error.next !== undefined && { next: error.next }),
+    ...(next !== undefined && { next: resource === undefined ? next : aboutResource(next, resource) }),
   };
 }
 

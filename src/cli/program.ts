@@ -29,7 +29,7 @@ export interface World {
 type Argument = string | undefined | string[];
 
 /** What commander found on the command line. */
-interface Parsed {
+export interface Parsed {
   readonly command: Command;
   readonly input: Input;
   readonly globals: Readonly<Record<string, unknown>>;
@@ -61,8 +61,12 @@ export async function run(world: World): Promise<ExitCode> {
   return report.outcome.code;
 }
 
-/** Either a command to run, or (for --help and --version) its result. */
-function parse(argv: readonly string[]): Parsed | Report {
+/**
+ * Either a command to run, or (for --help and --version) its result.
+ *
+ * @throws MarsError `usage`, `unknown-command`
+ */
+export function parse(argv: readonly string[]): Parsed | Report {
   const words = new Set(argv.map((word) => word.replace(/^force-/, '')));
   const meant = COMMANDS.filter((spec) => words.has(spec.name));
   if (meant.length === 0) return parseWith(COMMANDS, argv);

@@ -5,7 +5,7 @@
  * written here. Pure functions; the only thing that is not in the tree is
  * whether the local data device exists, and whether the local daemon runs.
  */
-import { REASONS, isReasonCode } from '../errors.js';
+import { aboutResource, isReasonCode, REASONS } from '../errors.js';
 import { holders, isLost } from '../strategy/retention.js';
 import { keys } from '../tree/catalogue.js';
 import {
@@ -156,7 +156,8 @@ export function problems(s: Scope, local: Local): Problem[] {
   const found: Problem[] = [];
   const add = (severity: Problem['severity'], code: string, detail = '', better?: string): void => {
     const text = isReasonCode(code) ? REASONS[code].text : code;
-    const next = better ?? (isReasonCode(code) ? REASONS[code].hint : undefined);
+    const hint = isReasonCode(code) ? REASONS[code].hint : undefined;
+    const next = better ?? (hint === undefined ? undefined : aboutResource(hint, s.resource));
     found.push({
       severity,
       code,
@@ -194,20 +195,20 @@ function heldBack(s: Scope, local: Local): { by: string; next: string } | undefi
   if (!wish(at(s, host), 'connect'))
     return {
       by: `Kept for ${host}${others}, which does not fetch.`,
-      next: `marsadm resume-fetch ${r} on ${host}`,
+      next: `\`marsadm resume-fetch ${r}\` on ${host}`,
     };
   if (!wish(at(s, host), 'allow-replay'))
     return {
       by: `Kept for ${host}${others}, which does not replay.`,
-      next: `marsadm resume-replay ${r} on ${host}`,
+      next: `\`marsadm resume-replay ${r}\` on ${host}`,
     };
   const connected = reach(s.snap, local.me, host).connected;
   return {
     by: `Kept for ${host}${others}${connected ? '' : ', which is unreachable'}.`,
     next: connected
-      ? `marsadm view ${r} on ${host}`
-      : `bring ${host} back; or give its replica up: marsadm set-link SECONDS ${keys.resourceDefault(r, 'log-lost-after')}, ` +
-        `or for good: marsadm leave-resource ${r} --host ${host} --force`,
+      ? `\`marsadm view ${r}\` on ${host}`
+      : `bring ${host} back; or give its replica up: \`marsadm set-link SECONDS ${keys.resourceDefault(r, 'log-lost-after')}\`, ` +
+        `or for good: \`marsadm leave-resource ${r} --host ${host} --force\``,
   };
 }
 

@@ -30,7 +30,7 @@ function nameAndSize(input: Input, from: number): { name: string; size: string |
   const [name, size] = second === undefined && isSize ? [undefined, first] : [first, second];
   const option = text(input, 'name');
   if (name !== undefined && option !== undefined && name !== option)
-    throw new MarsError('usage', { found: `NAME is ${name}, --name is ${option}` });
+    throw new MarsError('usage', { found: `NAME is ${name}, --name is ${option}`, next: 'give one of them' });
   return { name: validResource(option ?? name ?? arg(input, 0)), size };
 }
 

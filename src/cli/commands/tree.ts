@@ -22,10 +22,7 @@ function keyOf(ctx: Context, word: string): string {
 function writableKey(ctx: Context, word: string): string {
   const key = keyOf(ctx, word);
   if (!ctx.options.force && !/(?:^|\/)(?:userspace|defaults)\/[^/]+$/.test(key))
-    throw new MarsError('key-protected', {
-      found: key,
-      next: 'use a key below userspace/ or defaults/, or --force if you know what you do',
-    });
+    throw new MarsError('key-protected', key);
   return key;
 }
 

@@ -64,10 +64,10 @@ function diskTrouble(s: Scope): Verdict | undefined {
   const error = fact(s, 'disk-error');
   if (error === undefined || error === '0' || is(s, 'is-attached')) return undefined;
   return failed(
-    new MarsError(
-      'device-unusable',
-      `${s.host}: errno ${error} on ${s.snap.value(keys.data(s.resource, s.host)) ?? '?'}`,
-    ),
+    new MarsError('device-unusable', {
+      found: `${s.host}: errno ${error} on ${s.snap.value(keys.data(s.resource, s.host)) ?? '?'}`,
+      next: `mend the disk (dmesg), it is tried again by itself; or \`marsadm detach ${s.resource}\``,
+    }),
   );
 }
 
@@ -98,7 +98,7 @@ function logTrouble(s: Scope): Verdict | undefined {
   return failed(
     new MarsError('log-write-error', {
       found: `${s.host}: nothing more is written to the log of ${s.resource}`,
-      next: `mend the disk of the logs, close or unmount the device; marsadm detach ${s.resource}; marsadm attach ${s.resource}`,
+      next: `mend the disk of the logs, close or unmount the device, then \`marsadm detach ${s.resource} && marsadm attach ${s.resource}\``,
     }),
   );
 }

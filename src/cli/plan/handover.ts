@@ -58,20 +58,11 @@ function planned(sit: Situation, s: Scope, options: HandoverOptions): Plan {
   const r = s.resource;
   const old = designated(s) ?? sit.snap.value(keys.lastPrimary(r));
   const forks = splitBrain(s);
-  if (forks.length > 0 && old !== sit.me)
-    throw new MarsError('split-brain', {
-      found: forks.join('; '),
-      next: `choose the host to keep; on it: marsadm disconnect ${r} && marsadm primary --force ${r}; on the others: marsadm invalidate ${r}`,
-    });
+  if (forks.length > 0 && old !== sit.me) throw new MarsError('split-brain', forks.join('; '));
   checkReplica(s, sit);
-  if (!wish(s, 'connect'))
-    throw new MarsError('fetch-off', {
-      found: `${sit.me}: fetching is switched off`,
-      next: `marsadm connect ${r}`,
-    });
+  if (!wish(s, 'connect')) throw new MarsError('fetch-off', `${sit.me}: fetching is switched off`);
   const stop = replayStop(s);
-  if (stop !== undefined)
-    throw new MarsError('replay-error', { found: `${sit.me}: ${stop}`, next: `marsadm explain ${stop}` });
+  if (stop !== undefined) throw new MarsError('replay-error', `${sit.me}: ${stop}`);
   if (!options.ignoreSync) checkOtherSyncs(s, sit);
   const others = toStepDown(s);
   for (const host of others) checkOld(at(s, host), sit);
@@ -114,24 +105,19 @@ function takeBack(
 function checkReplica(s: Scope, sit: Situation): void {
   const r = s.resource;
   if (!wish(s, 'attach') || !is(s, 'is-attached'))
-    throw new MarsError('not-attached', {
-      found: `${sit.me}: attach is wished ${wish(s, 'attach') ? 'on' : 'off'}, is-attached is ${fact(s, 'is-attached') ?? 'unknown'}`,
-      next: `marsadm attach ${r}`,
-    });
+    throw new MarsError(
+      'not-attached',
+      `${sit.me}: attach is wished ${wish(s, 'attach') ? 'on' : 'off'}, is-attached is ${fact(s, 'is-attached') ?? 'unknown'}`,
+    );
   if (syncRest(s) > 0n || !reachedSyncpos(s))
-    throw new MarsError('sync-unfinished', {
-      found:
-        syncRest(s) > 0n
-          ? `${sit.me}: ${humanSize(syncRest(s))} are missing`
-          : `${sit.me}: replay has not passed the end of the sync`,
-      next: `marsadm wait-resource ${r} is-consistent`,
-    });
+    throw new MarsError(
+      'sync-unfinished',
+      syncRest(s) > 0n
+        ? `${sit.me}: ${humanSize(syncRest(s))} are missing`
+        : `${sit.me}: replay has not passed the end of the sync`,
+    );
   if (replayPosition(s) === undefined) throw new MarsError('no-replay-position', `${sit.me}: ${r}`);
-  if (!wish(s, 'allow-replay'))
-    throw new MarsError('replay-off', {
-      found: `${sit.me}: replay is switched off`,
-      next: `marsadm resume-replay ${r}`,
-    });
+  if (!wish(s, 'allow-replay')) throw new MarsError('replay-off', `${sit.me}: replay is switched off`);
 }
 
 function checkOtherSyncs(s: Scope, sit: Situation): void {
@@ -141,7 +127,7 @@ function checkOtherSyncs(s: Scope, sit: Situation): void {
     if (rest > 0n && wish(at(s, host), 'sync'))
       throw new MarsError('sync-running', {
         found: `${host}: ${humanSize(rest)} are missing`,
-        next: `wait for it on ${host}, or marsadm primary --ignore-sync ${s.resource}`,
+        next: `wait for it: \`marsadm wait-resource ${s.resource} synced --host ${host}\`; or \`marsadm primary --ignore-sync ${s.resource}\``,
       });
   }
 }
@@ -155,23 +141,19 @@ function checkOld(old: Scope, sit: Situation): void {
   if (!peer.connected && (!resigned || open > 0n))
     throw new MarsError('primary-unreachable', {
       found: `${sit.me} believes that ${old.host} is primary${open > 0n ? `, with open-count ${open}` : ''}; ${old.host} is not reachable (${peer.reason ?? 'unknown'})`,
-      next: `wait until ${old.host} is back; or give up what it may hold: marsadm disconnect ${old.resource} && marsadm primary --force ${old.resource}`,
+      next: `wait until ${old.host} is back; or give up what it may hold: \`marsadm disconnect ${old.resource} && marsadm primary --force ${old.resource}\``,
     });
   if (open > 0n)
     throw new MarsError('device-open', {
       found: `${old.host}: open-count of ${devicePath(old) ?? 'its device'} is ${open}`,
-      next: `close or unmount it on ${old.host}, then marsadm primary ${old.resource}`,
+      next: `close or unmount it on ${old.host}, then the same command again`,
     });
 }
 
 function forced(sit: Situation, s: Scope): Plan {
   const r = s.resource;
   checkReplica(s, sit);
-  if (wish(s, 'connect'))
-    throw new MarsError('fetch-on', {
-      found: `${sit.me}: fetching is switched on`,
-      next: `marsadm disconnect ${r}`,
-    });
+  if (wish(s, 'connect')) throw new MarsError('fetch-on', `${sit.me}: fetching is switched on`);
   const others = members(s).filter((h) => h !== sit.me && is(at(s, h), 'is-primary'));
   const warnings = others.map((h) =>
     reach(sit.snap, sit.me, h).connected

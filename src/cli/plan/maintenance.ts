@@ -54,7 +54,7 @@ export function planRotate(sit: Situation, r: string, all = false): Plan {
   if (!is(s, 'is-primary'))
     throw new MarsError('not-primary', {
       found: `the primary is ${designated(s) ?? 'nobody'}`,
-      next: `marsadm log-rotate ${r} there`,
+      next: `\`marsadm log-rotate ${r}\` there`,
     });
   return plan(`${r}: the primary writes a new log`, request(sit, r, 'rotate', 'rotated'));
 }
@@ -82,7 +82,7 @@ export function planInvalidate(sit: Situation, r: string): Plan {
   const s: Scope = { snap: sit.snap, resource: r, host: sit.me };
   requireMember(s);
   const primary = designated(s);
-  const keep = `marsadm primary ${r} on the host whose data shall be kept`;
+  const keep = `\`marsadm primary ${r}\` on the host whose data shall be kept`;
   if (primary === sit.me)
     throw new MarsError('is-primary', { found: `${sit.me} is the designated primary`, next: keep });
   if (is(s, 'is-primary'))
@@ -91,9 +91,10 @@ export function planInvalidate(sit: Situation, r: string): Plan {
       next:
         primary === undefined
           ? keep
-          : `close or unmount the device, then marsadm wait-resource ${r} is-primary-off`,
+          : `close or unmount the device, then \`marsadm wait-resource ${r} is-primary-off\``,
     });
-  if (primary === undefined) throw new MarsError('no-primary', { next: keep });
+  if (primary === undefined)
+    throw new MarsError('no-primary', { found: `members: ${members(s).join(', ')}`, next: keep });
   if (!is(at(s, primary), 'is-primary'))
     throw new MarsError('no-active-primary', {
       found: `${primary} may still need what ${sit.me} holds`,
@@ -135,7 +136,8 @@ function barrierPeers(sit: Situation, resources: readonly string[] | undefined):
 
 /** The resources whose replicas have to be given up before: none, unless it is forced. What leaving itself does belongs to the cluster code. */
 export function checkLeaveCluster(sit: Situation): string[] {
-  if (sit.snap.get(keys.ip(sit.me)) === undefined) throw new MarsError('not-a-member', sit.me);
+  if (sit.snap.get(keys.ip(sit.me)) === undefined)
+    throw new MarsError('not-a-member', `${sit.me}; members are ${clusterMembers(sit.snap).join(', ')}`);
   const held = allResources(sit.snap).filter((resource) =>
     isMember({ snap: sit.snap, resource, host: sit.me }),
   );

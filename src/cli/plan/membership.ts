@@ -60,9 +60,15 @@ function checkDevice(sit: Situation, resource: string, device: Device, name: str
   for (const other of allResources(sit.snap)) {
     if (other === resource) continue;
     if (sit.snap.value(keys.data(other, sit.me)) === device.path)
-      throw new MarsError('device-busy', `${device.path} belongs to resource ${other}`);
+      throw new MarsError('device-busy', {
+        found: `${device.path} belongs to resource ${other}`,
+        next: 'name another device',
+      });
     if (sit.snap.value(keys.device(other, sit.me)) === name)
-      throw new MarsError('device-name-taken', `${name} is the device of resource ${other}`);
+      throw new MarsError('device-name-taken', {
+        found: `${name} is the device of resource ${other}`,
+        next: 'the same command with --name and a name of its own',
+      });
   }
 }
 
@@ -151,15 +157,17 @@ export function planJoin(sit: Situation, args: JoinArgs): Plan {
       next: `marsadm view ${r}`,
     });
   const primary = designated(s);
-  if (primary === undefined)
-    throw new MarsError('no-primary', { next: 'marsadm primary on the host that shall become it' });
+  if (primary === undefined) throw new MarsError('no-primary', `members: ${members(s).join(', ') || 'none'}`);
   if (primary === sit.me)
-    throw new MarsError('is-primary', `${sit.me} is designated although it is not a member`);
+    throw new MarsError('is-primary', {
+      found: `${sit.me} is designated although it is not a member`,
+      next: `\`marsadm primary ${r}\` on a member`,
+    });
   if (device.bytes < size(s))
-    throw new MarsError(
-      'device-too-small',
-      `${device.path} has ${device.bytes} bytes, the resource has ${size(s)}`,
-    );
+    throw new MarsError('device-too-small', {
+      found: `${device.path} has ${device.bytes} bytes, the resource has ${size(s)}`,
+      next: `name a device of at least ${size(s)} bytes`,
+    });
   checkDevice(sit, r, device, args.name);
   const warnings = sit.daemon ? [] : [DAEMON_NOTE];
   if (device.bytes > size(s))
@@ -197,7 +205,7 @@ export function planLeave(sit: Situation, r: string, logs: readonly string[]): P
   if (role !== undefined && !sit.force)
     throw new MarsError('is-primary', {
       found: `${sit.me} ${role}`,
-      next: `marsadm primary ${r} on another member, or marsadm secondary ${r}`,
+      next: `\`marsadm primary ${r}\` on another member, or \`marsadm secondary ${r}\``,
     });
   if (!sit.force) checkNeeded(s);
   // Log numbers are never used again, so the highest one is noted before the history goes.
@@ -233,7 +241,10 @@ function checkNeeded(s: Scope): void {
   if (needy === undefined) return;
   const found = `${needy} still needs what ${me} holds`;
   if (primary === undefined)
-    throw new MarsError('no-primary', { found, next: `marsadm primary ${r} on the member that shall go on` });
+    throw new MarsError('no-primary', {
+      found,
+      next: `\`marsadm primary ${r}\` on the member that shall go on`,
+    });
   throw new MarsError('no-active-primary', {
     found,
     next: `marsadm wait-resource ${r} is-primary --host ${primary}`,
@@ -248,7 +259,7 @@ export function planDelete(sit: Situation, r: string, logs: readonly string[]): 
   if (members(s).length > 0 && !sit.force)
     throw new MarsError('still-members', {
       found: members(s).join(', '),
-      next: `marsadm leave-resource ${r} on each of them`,
+      next: `\`marsadm leave-resource ${r}\` on each of them`,
     });
   const maxnr = highestLog(sit.snap, r, logs);
   return plan(`resource ${r} deleted`, {
@@ -278,7 +289,7 @@ export function planResize(sit: Situation, r: string, wanted: bigint | undefined
   if (!is(s, 'is-primary') || designated(s) !== sit.me)
     throw new MarsError('not-primary', {
       found: `the primary is ${designated(s) ?? 'nobody'}`,
-      next: `marsadm resize ${r} there`,
+      next: `\`marsadm resize ${r}\` there`,
     });
   const hosts = members(s).map((host) => ({ host, bytes: actsize(at(s, host)) }));
   const smallest = hosts.reduce((a, b) => (b.bytes < a.bytes ? b : a));
@@ -289,7 +300,11 @@ export function planResize(sit: Situation, r: string, wanted: bigint | undefined
       found: `${smallest.host}: ${smallest.bytes} bytes, ${bytes} are needed`,
       next: `grow ${sit.snap.value(keys.data(r, smallest.host)) ?? 'the data device'} on ${smallest.host}`,
     });
-  if (bytes < size(s)) throw new MarsError('size-shrinks', `${size(s)} bytes now, ${bytes} wished`);
+  if (bytes < size(s))
+    throw new MarsError('size-shrinks', {
+      found: `${size(s)} bytes now, ${bytes} wished`,
+      next: `give more than ${size(s)} bytes, or no size`,
+    });
   const waitFor = sit.daemon ? [deviceHasSize(r, sit.me, bytes)] : [];
   if (bytes === size(s)) {
     const found = `${smallest.host} has ${humanSize(smallest.bytes)} as last measured`;

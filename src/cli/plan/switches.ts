@@ -7,7 +7,7 @@
  */
 import { MarsError } from '../../errors.js';
 import { keys, type Switch } from '../../tree/catalogue.js';
-import { designated, devicePath, is, openCount, type Flag, type Scope } from '../../view/facts.js';
+import { designated, devicePath, is, members, openCount, type Flag, type Scope } from '../../view/facts.js';
 import { attached, flagIs } from './conditions.js';
 import { requireMember, switches } from './membership.js';
 import { plan, type Condition, type Plan, type Situation } from './plan.js';
@@ -42,7 +42,8 @@ const stopped = (sit: Situation, r: string, list: readonly Switch[]): Condition[
 export function planSwitch(sit: Situation, r: string, which: Switch, on: boolean): Plan {
   const s = scope(sit, r);
   if (which === 'attach' && !on) refuseOpen(s, sit);
-  if (which === 'sync' && on && designated(s) === undefined) throw new MarsError('no-primary');
+  if (which === 'sync' && on && designated(s) === undefined)
+    throw new MarsError('no-primary', `members: ${members(s).join(', ')}`);
   const waitFor = on
     ? which === 'attach' && sit.daemon
       ? [attached(r, sit.me, sit.me)]
@@ -81,6 +82,6 @@ function refuseOpen(s: Scope, sit: Situation): void {
   if (openCount(s) === 0n || !is(s, 'is-attached')) return;
   throw new MarsError('device-open', {
     found: `${sit.me}: open-count of ${devicePath(s) ?? 'the device'} is ${openCount(s)}`,
-    next: `close or unmount it, then marsadm wait-umount ${s.resource}`,
+    next: `close or unmount it, then \`marsadm wait-umount ${s.resource}\``,
   });
 }

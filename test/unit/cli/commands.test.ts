@@ -401,7 +401,7 @@ test('log-rotate does not wait for a logger that can write no log before it was 
   const ran = await running.done;
   t.is(ran.code, 1);
   t.is(ran.json.reason, 'log-write-error');
-  t.regex(ran.json.next ?? '', /marsadm detach r1; marsadm attach r1/);
+  t.regex(ran.json.next ?? '', /`marsadm detach r1 && marsadm attach r1`/);
   t.is((await b.run('log-delete', 'r1', '--timeout', '0')).code, 4, 'other requests can still be answered');
 });
 

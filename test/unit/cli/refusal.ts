@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** A refusal as a table row, and the test every row gets. */
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
+import { parse } from '../../../src/cli/program.js';
 import { Bench } from './support.js';
 
 export interface Case {
@@ -14,6 +15,29 @@ export interface Case {
   readonly code: number;
   readonly found?: RegExp;
   readonly next?: RegExp;
+}
+
+/**
+ * The commands a text tells to give: all of it is a command, or several, or the
+ * commands stand in backquotes.
+ */
+function commandsIn(text: string): string[] {
+  const quoted = [...text.matchAll(/`([^`]*)`/g)].flatMap((m) => m[1] ?? []);
+  return [text.replace(/`[^`]*`/g, ''), ...quoted]
+    .flatMap((part) => part.split(/ && |; /))
+    .filter((part) => part.includes('marsadm '));
+}
+
+/** There is a next step, nothing is left to be filled in that is known, and its commands are understood. */
+export function checkNext(t: ExecutionContext, next: string | undefined): void {
+  t.truthy(next);
+  if (next === undefined || next.startsWith('usage: ')) return;
+  t.notRegex(next, /RESOURCE/);
+  for (const command of commandsIn(next)) {
+    const [program, ...words] = command.split(' ');
+    t.is(program, 'marsadm', `${command}: a command stands alone, or in backquotes`);
+    t.notThrows(() => parse(words), command);
+  }
 }
 
 /** Nothing is written; reason, exit code, finding and next step are as they must be. */
@@ -32,6 +56,7 @@ export function testRefusals(cases: readonly Case[]): void {
       t.false(ran.json.ok);
       t.truthy(ran.json.message);
       if (c.found) t.regex(ran.json.found ?? '', c.found);
+      checkNext(t, ran.json.next);
       if (c.next) t.regex(ran.json.next ?? '', c.next);
       b.facts.refresh();
       t.deepEqual(b.facts.snapshot().list(''), before, 'a refusal writes nothing');
