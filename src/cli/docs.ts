@@ -60,7 +60,7 @@ export function referenceDocument(): string {
   return [
     GENERATED,
     '# marsadm',
-    '`marsadm COMMAND [arguments] [options]` writes wishes into the state directory and waits for facts. It needs no running daemon to look or to wish. Where a RESOURCE is named, several may be joined by commas, and `all` means every resource of this host where that makes sense.',
+    '`marsadm COMMAND [arguments] [options]` writes wishes into the state directory and waits for facts. It needs no running daemon to look or to wish, but the rights of the owner of the state directory, which nobody else may enter (mode 0700): usually root, for `view` and `cat` as well. Where a RESOURCE is named, several may be joined by commas, and `all` means every resource of this host where that makes sense.',
     `## Options of every command\n\n${GLOBAL_OPTIONS.map((o) => `- \`${o.flags}\`: ${o.summary}`).join('\n')}`,
     `## Exit codes\n\n${exits.map((e) => `- ${e.code}: ${e.text}`).join('\n')}\n\nThe words behind them are in [errors.md](errors.md).`,
     `## Output for programs\n\nWith \`--json\` one object is printed: \`ok\`, \`code\` (the exit code), \`message\`, and where they apply \`reason\`, \`found\`, \`next\`, \`data\`, \`warnings\` and \`results\` (one per resource, with \`resource\` and the same fields). Fields are only added.`,
@@ -101,7 +101,7 @@ export function manPage(): string {
     '.TH MARSADM 8 "" MARS "System administration"',
     '.SH NAME\nmarsadm \\- administer replicated block devices',
     '.SH SYNOPSIS\n.B marsadm\n.I COMMAND\n[arguments] [options]',
-    '.SH DESCRIPTION\nWrites wishes into the state directory and waits for facts. It needs no running daemon to look or to wish.',
+    '.SH DESCRIPTION\nWrites wishes into the state directory and waits for facts. It needs no running daemon to look or to wish, but the rights of the owner of the state directory, which nobody else may enter (mode 0700): usually root, for looking as well.',
     '.SH OPTIONS',
     ...GLOBAL_OPTIONS.map((o) => item(o.flags, o.summary)),
     '.SH COMMANDS',
