@@ -4,7 +4,7 @@
  * whose link is really cut. "umount" is closing the NBD device.
  */
 import test from 'ava';
-import { block, BLOCK, compareImages, makeLab, onDevice, R, textOf } from './support.js';
+import { block, BLOCK, compareImages, makeLab, onDevice, R, refused, textOf } from './support.js';
 
 test.serial(
   'table 1: a partition, then primary on B is refused; afterwards communication resumes',
@@ -112,3 +112,30 @@ test.serial('a forced switch after which nobody has lost anything is no split br
   t.is(a.link(`resource-${R}/actual-a/split-brain`), undefined);
   await compareImages(t, lab, b);
 });
+
+test.serial(
+  'a handover waits for nobody who can not step down: one that was overridden by force',
+  async (t) => {
+    const lab = await makeLab(t, { nodes: ['a', 'b', 'c'] });
+    const [a, b, c] = [lab.node('a'), lab.node('b'), lab.node('c')];
+    const device = await a.open(R);
+    await device.write(0, block('shared'), true);
+    for (const node of [b, c]) await node.marsadm(['wait-resource', R, 'uptodate']);
+    await c.marsadm(['disconnect', R]);
+    await c.marsadm(['primary', '--force', R]);
+    await c.marsadm(['connect', R]);
+    for (const node of [a, c]) await node.marsadm(['wait-cluster']);
+    t.is(a.link(`resource-${R}/actual-a/is-primary`), '1');
+    await b.marsadm(['wait-resource', R, 'uptodate']);
+
+    t.regex(await refused(t, b, ['primary', R], 3, 'device-open'), /^a: open-count/);
+    t.is(b.link(`resource-${R}/primary`), 'c');
+
+    await device.close();
+    await a.marsadm(['wait-resource', R, 'is-primary-off']);
+    await a.marsadm(['wait-cluster']);
+    await b.marsadm(['primary', R]);
+    t.is(textOf(await onDevice(b, (d) => d.read(0, BLOCK))), 'shared');
+    await compareImages(t, lab, b);
+  },
+);

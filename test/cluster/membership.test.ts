@@ -156,7 +156,8 @@ test.serial('a resource grows with its disks, and the replica follows', async (t
   await a.waitLink(`resource-${R}/actsize-b`, (v) => v === `${grown}`);
   await refused(t, b, ['resize', R], 3, 'not-primary');
   await refused(t, a, ['resize', R, `${4 << 20}`], 3, 'size-shrinks');
-  await a.marsadm(['resize', R]);
+  // The disk itself says the size, as an operator names it; the daemon holds it.
+  await a.marsadm(['resize', R, image(lab, a)]);
   t.is(a.link(`resource-${R}/size`), `${grown}`);
   t.is(a.link(`resource-${R}/actual-a/device-size`), `${grown}`);
   await onDevice(a, async (d) => {
