@@ -360,6 +360,22 @@ const catalogue = {
     'Logs this replica needs were deleted while it was unreachable, as `log-lost-after` allows; it needs a full sync.',
     '`marsadm invalidate RESOURCE` there, when it is back',
   ),
+
+  // why a log or a connection was not to be had from a member
+  'no-such-log': r(5, 'A member that was asked for a log does not have it.'),
+  'position-beyond-end': r(1, 'A member that was asked for the rest of a log has less of it than is here.'),
+  short: r(1, 'A log was said to end where it does not: in front of what was asked for, or within a group.'),
+  'bad-ident': r(
+    1,
+    'A log is not the one it was taken for, but of another cluster, resource, host or number; nothing of it was applied.',
+  ),
+  'bad-format': r(
+    1,
+    'A log has a format, or makes use of a feature, that this version does not know.',
+    'Install the version of the host that wrote it.',
+  ),
+  'peer-refused': r(6, 'The other side refused, for a reason that this version does not know.'),
+  'never-contacted': r(6, 'There has not been a connection with the other host yet.'),
 } as const satisfies Readonly<Record<string, Reason>>;
 
 export type ReasonCode = keyof typeof catalogue;

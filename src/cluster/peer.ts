@@ -8,7 +8,7 @@
  * something changes. Of two sessions the newer one stays: the peer may have
  * restarted without our noticing.
  */
-import type { MarsError } from '../errors.js';
+import type { MarsError, ReasonCode } from '../errors.js';
 import { asClusterError, ClusterError } from './errors.js';
 import type { TreeSession } from './session.js';
 import type { SocketStream } from './stream.js';
@@ -116,7 +116,7 @@ export class PeerLink {
     const current = { stream, session };
     this.#session = current;
     if (this.#leaving) session.closeWhenDone();
-    let reason: MarsError['code'] = 'peer-unreachable';
+    let reason: ReasonCode = 'peer-unreachable';
     try {
       await session.run();
       stream.close();
@@ -164,7 +164,7 @@ export class PeerLink {
     else await this.#run(stream);
   }
 
-  #failed(reason: MarsError['code']): void {
+  #failed(reason: ReasonCode): void {
     if (this.#stopped) return;
     if (this.#leaving && reason === 'cert-not-member') {
       // The peer knows already.
@@ -176,7 +176,7 @@ export class PeerLink {
     this.#schedule();
   }
 
-  #show(connected: boolean, reason?: string): void {
+  #show(connected: boolean, reason?: ReasonCode): void {
     const { connected: was, reason: before } = this.#state;
     if (was === connected && before === reason) return;
     const since = was === connected ? this.#state.since : this.#env.now();

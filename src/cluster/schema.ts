@@ -163,5 +163,5 @@ export function checkDigests(body: Uint8Array): Uint8Array {
 
 /** A reason from the other side, as far as this version knows it. */
 export function remoteReason(code: string): ReasonCode {
-  return isReasonCode(code) ? code : 'bad-message';
+  return isReasonCode(code) ? code : 'peer-refused';
 }

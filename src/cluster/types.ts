@@ -3,6 +3,7 @@
  * What the rest of the program needs of the cluster: framed streams to members
  * over mutually authenticated TLS 1.3, and who is reachable.
  */
+import type { ReasonCode } from '../errors.js';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = { readonly [key: string]: Json };
@@ -46,7 +47,7 @@ export interface PeerState {
   /** wall-clock ms since when it is so */
   readonly since: number;
   /** reason code of the last failure, e.g. `peer-unreachable`, `cert-not-member`; none before the first attempt */
-  readonly reason?: string;
+  readonly reason?: ReasonCode;
 }
 
 /** The cluster as seen from this node. */

@@ -4,6 +4,7 @@
  * links in the tree. Pure: nothing is read, waited for or written here.
  */
 import type { BrickStatus } from '../engine/types.js';
+import type { ReasonCode } from '../errors.js';
 import { forksOf, historyOf, type LogRef, type Point } from '../strategy/history.js';
 import { linksOf } from '../strategy/links.js';
 import type { LocalLog } from '../strategy/resource.js';
@@ -36,12 +37,12 @@ export interface Picture {
   /** errno of the last attempt to use the data device, 0 = none */
   readonly diskError: number;
   /** what the replica waits for, `ok` = nothing */
-  readonly why: string;
+  readonly why: ReasonCode;
   /** reason words of what failed last in each part */
   readonly problems: {
-    readonly step: string | undefined;
-    readonly fetch: string | undefined;
-    readonly sync: string | undefined;
+    readonly step: ReasonCode | undefined;
+    readonly fetch: ReasonCode | undefined;
+    readonly sync: ReasonCode | undefined;
   };
   /** fresh stamp for messages that are new */
   readonly stamp: () => bigint;
@@ -114,25 +115,27 @@ function highestNumber(p: Picture): Changes {
   return number > noted ? { [keys.maxnr(p.resource)]: number.toString() } : {};
 }
 
-/** `STAMP text`: since when; the same text keeps its first stamp. */
-function message(p: Picture, name: string, text: string | undefined): string | undefined {
+/** `STAMP word`: since when; the same word keeps its first stamp. */
+function message(p: Picture, name: string, text: ReasonCode | undefined): string | undefined {
   if (text === undefined) return undefined;
   const old = p.snap.value(keys.msg(p.resource, p.host, name));
   return old?.slice(old.indexOf(' ') + 1) === text ? old : `${p.stamp()} ${text}`;
 }
 
 /** Is replay held up by a disk? */
-function replayTrouble(p: Picture): string | undefined {
+function replayTrouble(p: Picture): ReasonCode | undefined {
   const state = p.replay?.state;
   return state === 'data-write-error' || state === 'read-error' ? state : undefined;
 }
 
-function stateWord(p: Picture): string {
-  if (p.logger && p.logger.state !== 'ok') return p.logger.state;
+function stateWord(p: Picture): ReasonCode {
+  const state = p.logger?.state ?? 'ok';
+  // How a replay ended is not said of a logger.
+  if (state !== 'ok' && state !== 'replay-end' && state !== 'replay-clean') return state;
   return replayTrouble(p) ?? (p.problems.step === 'log-space-full' ? p.problems.step : 'ok');
 }
 
-function replayCode(p: Picture): string {
+function replayCode(p: Picture): ReasonCode {
   if (p.why === 'split-brain' || p.why === 'log-missing') return p.why;
   // What is missing, if anything, is known once the others have stepped back and listened.
   const early = p.why === 'old-primary-active' || p.why === 'announcing';

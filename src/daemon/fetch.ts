@@ -9,7 +9,7 @@ import { ClusterError } from '../cluster/errors.js';
 import type { FetchGoal } from '../strategy/resource.js';
 import { sameLog } from '../strategy/history.js';
 import { fetchLog, type Expected } from '../transfer/logfetch.js';
-import { asMarsError } from '../errors.js';
+import { asMarsError, type ReasonCode } from '../errors.js';
 import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
 import type { LogStore } from './logstore.js';
@@ -38,7 +38,7 @@ export class Fetch {
     | undefined;
   #connected = false;
   /** why the last fetch ended badly; undefined once data flows, or a source has the log, if that was all */
-  problem: string | undefined;
+  problem: ReasonCode | undefined;
   /** the problem is one of what came or of keeping it: only data proves that it is over */
   #needsData = false;
 
@@ -112,7 +112,7 @@ export class Fetch {
       );
       signal.removeEventListener('abort', onAbort);
       if (end.kind === 'refused') this.#failed(source, end.reason, signal);
-      else if (end.kind === 'bad') this.#failed(source, end.reason, signal, true);
+      else if (end.kind === 'bad') this.#failed(source, end.reason, signal, true, end.detail);
       else if (end.kind === 'ended') this.#failed(source, 'stream-broken', signal);
     } catch (error) {
       this.#failed(source, reasonOf(error), signal, !(error instanceof ClusterError));
@@ -136,13 +136,13 @@ export class Fetch {
     this.#changed();
   }
 
-  #failed(source: string, reason: string, signal: AbortSignal, needsData = false): void {
+  #failed(source: string, reason: ReasonCode, signal: AbortSignal, needsData = false, detail = ''): void {
     if (signal.aborted) return;
     const pauses = this.#failing.get(source) ?? new Backoff(RETRY_MS, RETRY_MAX_MS);
     this.#failing.set(source, pauses);
     this.problem = reason;
     this.#needsData = needsData;
-    this.#ctx.log(`${this.#resource}: fetching from ${source} failed: ${reason}`);
+    this.#ctx.log(`${this.#resource}: fetching from ${source} failed: ${reason}${detail && ` (${detail})`}`);
     this.#resting.add(source);
     this.#ctx.timers.set(pauses.failed(), () => {
       this.#resting.delete(source);
@@ -152,7 +152,7 @@ export class Fetch {
 }
 
 /** A full disk here is nobody else's fault, and has a name of its own. */
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): ReasonCode {
   const full = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
   return full ? 'log-space-full' : asMarsError(error).code;
 }

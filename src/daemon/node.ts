@@ -6,6 +6,7 @@
  * and tells the resources concerned to look again. Everything else is theirs.
  */
 import type { BrickEvent } from '../engine/types.js';
+import type { ReasonCode } from '../errors.js';
 import type { FrameStream, JsonObject } from '../cluster/types.js';
 import { keyResource, keys } from '../tree/catalogue.js';
 import type { Entry } from '../tree/types.js';
@@ -206,7 +207,7 @@ export class Node {
   }
 }
 
-async function refuse(stream: FrameStream, reason: string): Promise<void> {
+async function refuse(stream: FrameStream, reason: ReasonCode): Promise<void> {
   await stream.send({ t: 'refused', reason });
   stream.close();
 }

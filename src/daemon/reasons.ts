@@ -19,7 +19,7 @@ const ENGINE_REASONS: Readonly<Record<string, ReasonCode>> = {
 };
 
 /** Anything thrown, as one word. */
-export function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): ReasonCode {
   if (error instanceof EngineError) return ENGINE_REASONS[error.reason] ?? 'engine';
   return asMarsError(error).code;
 }

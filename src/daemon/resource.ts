@@ -14,7 +14,7 @@ import { EngineError } from '../engine/errors.js';
 import { geometryOf } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent } from '../engine/types.js';
-import { MarsError } from '../errors.js';
+import { MarsError, type ReasonCode } from '../errors.js';
 import { describe, historyOf, sameLog, straysOf, type LogRef, type Point } from '../strategy/history.js';
 import { answerKey, mayInvalidate, mayResync, pending } from '../strategy/requests.js';
 import {
@@ -82,11 +82,11 @@ export class Resource {
   readonly #pauses = new Backoff(RETRY_MS, RETRY_MAX_MS);
   /** a step has failed a moment ago */
   #resting = false;
-  #problem: string | undefined;
+  #problem: ReasonCode | undefined;
   #diskError = 0;
   #rotateWanted = false;
   #rotation: Promise<void> | undefined;
-  #why = 'ok';
+  #why: ReasonCode = 'ok';
   /** progress waits to be looked at, or has been a moment ago */
   #gathering: 'no' | 'wanted' | 'rests' = 'no';
   /** a log to be applied as far as it reaches, and the tree this was decided from */

@@ -5,7 +5,7 @@
  * Owns syncstatus-, syncpos- and, at the start of a fresh sync, replay-ME: the
  * position from which replay makes the copied blocks equal to one past state.
  */
-import { MarsError, asMarsError } from '../errors.js';
+import { MarsError, asMarsError, type ReasonCode } from '../errors.js';
 import type { SyncGoal } from '../strategy/resource.js';
 import { formatPosition, keys, parsePosition } from '../tree/catalogue.js';
 import { runSync } from '../transfer/synctarget.js';
@@ -28,7 +28,7 @@ export class Sync {
   readonly #pauses = new Backoff(RETRY_MS, RETRY_MAX_MS);
   #resting = false;
   /** why the last attempt ended; undefined while it goes well */
-  problem: string | undefined;
+  problem: ReasonCode | undefined;
 
   /** `begin` discards the old replica and takes `position` as its new start. */
   constructor(

@@ -14,6 +14,7 @@
 import { keys, parseCount, parsePosition, type Switch } from '../tree/catalogue.js';
 import { NONE, type Snapshot } from '../tree/types.js';
 import type { LogIdent } from '../engine/types.js';
+import type { ReasonCode } from '../errors.js';
 import {
   at,
   EMPTY_LOG,
@@ -105,12 +106,12 @@ export interface SyncGoal {
 }
 
 export type Goal =
-  | { readonly mode: 'off'; readonly why: string }
+  | { readonly mode: 'off'; readonly why: ReasonCode }
   | { readonly mode: 'primary'; readonly open: OpenGoal | undefined }
   | {
       readonly mode: 'follow';
       /** one word: `ok`, or what this replica waits for or stopped at */
-      readonly why: string;
+      readonly why: ReasonCode;
       readonly apply?: ApplyGoal;
       readonly fetch?: FetchGoal;
       readonly sync?: SyncGoal;
@@ -268,7 +269,7 @@ function decideFollow(v: ResourceView, designated: boolean): Goal {
   if (fork) return { mode: 'follow', why: 'split-brain' };
   const fetch = fetchGoal(v);
   const apply = flag(v, 'allow-replay') || designated ? applyGoal(v) : undefined;
-  const wait = (why: string): Goal => ({
+  const wait = (why: ReasonCode): Goal => ({
     mode: 'follow',
     why,
     ...(apply && { apply }),
@@ -306,7 +307,7 @@ function isForced(v: ResourceView): boolean {
  * nobody has a device. So everybody who can be reached has to say first that it
  * knows of the designation: what it did before is known here then.
  */
-function unannounced(v: ResourceView): string | undefined {
+function unannounced(v: ResourceView): ReasonCode | undefined {
   const designation = v.snap.get(keys.primary(v.resource))?.stamp ?? 0n;
   const deaf = members(v.snap, v.resource).some(
     (h) => h !== v.me && v.connected.has(h) && number(v.snap.value(keys.merged(h, v.me))) < designation,
@@ -315,7 +316,7 @@ function unannounced(v: ResourceView): string | undefined {
 }
 
 /** Why a primary that was not forced must not open its device yet. */
-function obstacleToOpen(v: ResourceView): string | undefined {
+function obstacleToOpen(v: ResourceView): ReasonCode | undefined {
   const { snap, resource, me } = v;
   const continuing = v.applied === undefined || v.applied.origin === me;
   const mine = appliedHistory(v);
@@ -351,7 +352,7 @@ function appliedHistory(v: ResourceView): History {
 }
 
 /** Nothing is left to apply, but this host has once told of more: its log was damaged, and nobody has the rest. */
-function lostLog(v: ResourceView): string | undefined {
+function lostLog(v: ResourceView): ReasonCode | undefined {
   const told = relate(appliedHistory(v), historyOf(v.snap, v.resource, v.me));
   return told.kind === 'behind' ? 'log-missing' : undefined;
 }

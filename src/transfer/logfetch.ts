@@ -9,21 +9,24 @@
  */
 import { constants, promises as fs } from 'node:fs';
 import path from 'node:path';
+import { remoteReason } from '../cluster/schema.js';
 import type { FrameStream } from '../cluster/types.js';
 import type { LogStore } from '../daemon/logstore.js';
 import { FILE_ROOM, FILE_SPARE } from '../engine/keys.js';
-import { LogScanner, scanLogFile, type LogScan } from '../engine/logscan.js';
+import { LogScanner, scanLogFile, type LogScan, type LogVerdict } from '../engine/logscan.js';
 import type { LogIdent } from '../engine/types.js';
+import type { ReasonCode } from '../errors.js';
 import type { LogRef } from '../strategy/history.js';
 import { LogMessage } from './messages.js';
 
 /** Received but not yet durable bytes at most, bytes. */
 const BACKLOG = 8 << 20;
 
-/** Why a fetch ended. `bad` and `refused` tell against the source. */
+/** Why a fetch ended. `bad` and `refused` tell against the source; `detail` is for messages. */
 export type FetchEnd =
   | { readonly kind: 'closed' | 'ended' }
-  | { readonly kind: 'refused' | 'bad'; readonly reason: string };
+  | { readonly kind: 'refused'; readonly reason: ReasonCode }
+  | { readonly kind: 'bad'; readonly reason: ReasonCode; readonly detail?: string };
 
 /** What the log must be. */
 export interface Expected {
@@ -109,7 +112,7 @@ async function receive(
       onAccepted();
       continue;
     }
-    if (message.t === 'refused') return { kind: 'refused', reason: message.reason };
+    if (message.t === 'refused') return { kind: 'refused', reason: remoteReason(message.reason) };
     if (message.t === 'closed') {
       // A log ends with a group; asking again at once for the rest of this one would never end.
       const whole = message.end === next && verified === next && next > 0n;
@@ -126,13 +129,32 @@ async function receive(
     await writer.add({ at: message.at, bytes: frame.body, body: frame.body }, seen, () =>
       onProgress(seen.lamport),
     );
-    if (seen.verdict !== 'ok' && seen.verdict !== 'more') return { kind: 'bad', reason: seen.verdict };
+    const reason = WRONG[seen.verdict];
+    if (reason) return { kind: 'bad', reason, detail: `${seen.verdict} at ${seen.end}` };
   }
   return { kind: 'ended' };
 }
 
+/** What is wrong with bytes of which the scanner says so. */
+const WRONG: Readonly<Record<LogVerdict, ReasonCode | undefined>> = {
+  ok: undefined,
+  more: undefined,
+  'clean-end': 'bad-log',
+  'bad-magic': 'bad-log',
+  'bad-crc': 'bad-crc',
+  'bad-size': 'bad-log',
+  'bad-salt': 'bad-log',
+  'bad-place': 'bad-log',
+  'bad-chain': 'bad-chain',
+  'bad-record': 'bad-log',
+  'bad-payload': 'bad-crc',
+  'bad-format': 'bad-format',
+  'bad-ident': 'bad-ident',
+  'bad-time': 'bad-log',
+};
+
 /** Is this the log that was asked for, and does it continue what is here? */
-function mismatch(ident: LogIdent, ref: LogRef, expected: Expected): string | undefined {
+function mismatch(ident: LogIdent, ref: LogRef, expected: Expected): ReasonCode | undefined {
   if (ident.cluster !== expected.cluster || ident.resource !== expected.resource) return 'bad-ident';
   if (ident.number !== ref.number || ident.origin !== ref.origin) return 'bad-ident';
   const prev = expected.prev;

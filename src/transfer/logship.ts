@@ -10,6 +10,7 @@
 import { promises as fs } from 'node:fs';
 import type { FrameStream } from '../cluster/types.js';
 import type { LogStore } from '../daemon/logstore.js';
+import { MarsError, type ReasonCode } from '../errors.js';
 import { prevOf } from '../strategy/resource.js';
 import { sameLog, type LogRef } from '../strategy/history.js';
 
@@ -110,7 +111,7 @@ class Pieces {
     if (!buffer) return EMPTY;
     const len = end - at < BigInt(CHUNK) ? Number(end - at) : CHUNK;
     const { bytesRead } = await this.#file.read(buffer, 0, len, Number(at));
-    if (bytesRead === 0) throw new Error('log file is shorter than its verified end');
+    if (bytesRead === 0) throw new MarsError('bad-log', `shorter than its verified end, ${end}`);
     return buffer.subarray(0, bytesRead);
   }
 
@@ -147,7 +148,7 @@ function isClosed(store: LogStore, ref: LogRef, at: bigint): boolean {
   });
 }
 
-async function refuse(stream: FrameStream, reason: string): Promise<void> {
+async function refuse(stream: FrameStream, reason: ReasonCode): Promise<void> {
   await stream.send({ t: 'refused', reason });
   stream.close();
 }

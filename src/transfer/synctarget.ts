@@ -6,6 +6,7 @@
  * latency. Progress is reported only behind data that is flushed, as a prefix:
  * a sync that was cut off resumes there. Replay must not run meanwhile.
  */
+import { remoteReason } from '../cluster/schema.js';
 import type { FrameStream } from '../cluster/types.js';
 import { MarsError } from '../errors.js';
 import type { Disk } from './disk.js';
@@ -138,7 +139,8 @@ async function next(
   if (result.done) throw new MarsError('stream-broken', { found: 'the other side closed the sync' });
   const parsed = SyncAnswer.safeParse(result.value.head);
   if (!parsed.success) throw new MarsError('bad-message', { found: 'an unknown sync answer' });
-  if (parsed.data.t === 'refused') throw new MarsError('sync-refused', { found: parsed.data.reason });
+  if (parsed.data.t === 'refused')
+    throw new MarsError('sync-refused', { found: remoteReason(parsed.data.reason) });
   return { message: parsed.data, body: result.value.body };
 }
 

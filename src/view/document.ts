@@ -6,6 +6,7 @@
  * stamps are text (they exceed 2^53), absent knowledge is null.
  */
 import { keys } from '../tree/catalogue.js';
+import type { ReasonCode } from '../errors.js';
 import type { Snapshot } from '../tree/types.js';
 import {
   actsize,
@@ -53,7 +54,7 @@ export interface PeerStatus {
   /** `kernel` or `embedded`; null when it is not known */
   readonly engine: string | null;
   readonly connected: boolean;
-  readonly reason: string | null;
+  readonly reason: ReasonCode | null;
   /** seconds since the reachability changed */
   readonly seconds: number | null;
 }

@@ -17,6 +17,7 @@ import {
   type Request,
   type Switch,
 } from '../tree/catalogue.js';
+import { isReasonCode, type ReasonCode } from '../errors.js';
 import { NONE, type Snapshot } from '../tree/types.js';
 import { forksOf } from '../strategy/history.js';
 
@@ -31,7 +32,7 @@ export interface Scope {
 export type Flag = 'is-attached' | 'is-replaying' | 'is-copying' | 'is-syncing' | 'is-primary' | 'if-on';
 
 /** Words in `replay-code` that mean: stopped, and will not go on by itself. */
-const STOPS: ReadonlySet<string> = new Set([
+const STOPS: ReadonlySet<ReasonCode> = new Set([
   'bad-crc',
   'bad-log',
   'bad-chain',
@@ -148,9 +149,9 @@ export function isConsistent(s: Scope): boolean {
 }
 
 /** Word at which replay has stopped for good, if it has. */
-export function replayStop(s: Scope): string | undefined {
+export function replayStop(s: Scope): ReasonCode | undefined {
   const code = fact(s, 'replay-code');
-  return code !== undefined && STOPS.has(code) ? code : undefined;
+  return code !== undefined && isReasonCode(code) && STOPS.has(code) ? code : undefined;
 }
 
 /** One line for every fork between members, found in the histories or published by a daemon. */
@@ -171,7 +172,7 @@ export function splitBrain(s: Scope): string[] {
 /** Can the host be reached from this node, and since when is it so? */
 export interface Reach {
   readonly connected: boolean;
-  readonly reason?: string;
+  readonly reason?: ReasonCode;
   /** stamp of the last change, ns; absent when nothing is known */
   readonly since?: bigint;
 }
@@ -181,9 +182,8 @@ export function reach(snap: Snapshot, me: string, peer: string): Reach {
   const entry = snap.get(keys.peer(peer));
   if (!entry) return { connected: false, reason: 'never-contacted' };
   if (entry.value === 'connected') return { connected: true, since: entry.stamp };
-  const reason = entry.value.startsWith('unreachable:')
-    ? entry.value.slice('unreachable:'.length)
-    : entry.value;
+  const word = entry.value.replace(/^unreachable:/, '');
+  const reason = isReasonCode(word) ? word : 'peer-unreachable';
   return { connected: false, reason, since: entry.stamp };
 }
 

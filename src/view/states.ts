@@ -5,7 +5,7 @@
  * written here. Pure functions; the only thing that is not in the tree is
  * whether the local data device exists, and whether the local daemon runs.
  */
-import { aboutResource, isReasonCode, REASONS } from '../errors.js';
+import { aboutResource, isReasonCode, REASONS, type ReasonCode } from '../errors.js';
 import { holders, isLost } from '../strategy/retention.js';
 import { keys } from '../tree/catalogue.js';
 import {
@@ -145,7 +145,7 @@ export function todoRole(s: Scope): string {
 /** A problem worth a line: never hidden, never aged. */
 export interface Problem {
   readonly severity: 'error' | 'warning';
-  readonly code: string;
+  readonly code: ReasonCode;
   readonly text: string;
   /** the next safe command, or what else helps */
   readonly next?: string;
@@ -154,9 +154,8 @@ export interface Problem {
 /** Everything that is wrong with one replica. */
 export function problems(s: Scope, local: Local): Problem[] {
   const found: Problem[] = [];
-  const add = (severity: Problem['severity'], code: string, detail = '', better?: string): void => {
-    const text = isReasonCode(code) ? REASONS[code].text : code;
-    const hint = isReasonCode(code) ? REASONS[code].hint : undefined;
+  const add = (severity: Problem['severity'], code: ReasonCode, detail = '', better?: string): void => {
+    const { text, hint } = REASONS[code];
     const next = better ?? (hint === undefined ? undefined : aboutResource(hint, s.resource));
     found.push({
       severity,
@@ -175,7 +174,10 @@ export function problems(s: Scope, local: Local): Problem[] {
   const stop = replayStop(s);
   if (stop !== undefined) add('error', stop);
   const state = fact(s, 'state');
-  if (state !== undefined && state !== 'ok') {
+  if (state !== undefined && !isReasonCode(state)) {
+    // of a member with a newer version
+    add('error', 'unknown-reason', state);
+  } else if (state !== undefined && state !== 'ok') {
     const held = state.startsWith('log-space-') ? heldBack(s, local) : undefined;
     add(state === 'log-space-low' ? 'warning' : 'error', state, held?.by, held?.next);
   }

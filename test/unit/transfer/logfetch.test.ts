@@ -119,3 +119,51 @@ for (const end of [0, 100, 5000]) {
     t.true((store.get(REF)?.end ?? 0n) < Math.max(end, 1));
   });
 }
+
+/** The golden log with a bit flipped. */
+function flipped(at: number): [JsonObject, Uint8Array] {
+  const bytes = Buffer.from(golden.subarray(0, END));
+  bytes[at] = (bytes[at] ?? 0) ^ 4;
+  return [{ t: 'data', at: '0' }, bytes];
+}
+const zeros: [JsonObject, Uint8Array] = [{ t: 'data', at: String(END) }, Buffer.alloc(4096)];
+const refusal = (reason: string): [JsonObject, Uint8Array] => [{ t: 'refused', reason }, Buffer.alloc(0)];
+const FIRST = 4096;
+
+for (const [what, frames, end] of [
+  ['damaged in its header', [flipped(100)], { kind: 'bad', reason: 'bad-crc', detail: 'bad-crc at 0' }],
+  ['without a magic', [flipped(0)], { kind: 'bad', reason: 'bad-log', detail: 'bad-magic at 0' }],
+  [
+    'whose first group is damaged',
+    [flipped(FIRST)],
+    { kind: 'bad', reason: 'bad-log', detail: `bad-magic at ${FIRST}` },
+  ],
+  [
+    'with zeros in it',
+    [data(0, END), zeros],
+    { kind: 'bad', reason: 'bad-log', detail: `clean-end at ${END}` },
+  ],
+  ['a source does not have', [refusal('no-such-log')], { kind: 'refused', reason: 'no-such-log' }],
+  [
+    'a source has less of',
+    [refusal('position-beyond-end')],
+    { kind: 'refused', reason: 'position-beyond-end' },
+  ],
+  ['refused with a word unknown here', [refusal('moon-phase')], { kind: 'refused', reason: 'peer-refused' }],
+] as const) {
+  test(`a log ${what} ends with a reason of the catalogue`, async (t) => {
+    const got = await fetchFrom(new Source(frames), new LogStore(temporaryDir(t)));
+    t.deepEqual<FetchEnd, FetchEnd>(got, end);
+  });
+}
+
+test('a log of another resource, or with another name, is not kept', async (t) => {
+  const store = new LogStore(temporaryDir(t));
+  const other = { ...EXPECTED, resource: 'f'.repeat(32) };
+  const fetched = fetchLog(new Source([data(0, END)]), store, REF, 0n, other, () => undefined);
+  t.deepEqual(await fetched, { kind: 'bad', reason: 'bad-ident' });
+  const misnamed = { ...REF, number: REF.number + 1n };
+  const again = fetchLog(new Source([data(0, END)]), store, misnamed, 0n, EXPECTED, () => undefined);
+  t.deepEqual(await again, { kind: 'bad', reason: 'bad-ident' });
+  t.deepEqual([store.list(), await fs.readdir(path.dirname(store.path(REF)))], [[], []]);
+});

@@ -178,3 +178,21 @@ test('a stream that ends with everything unsent leaves nothing waiting', async (
   line.end();
   await t.notThrowsAsync(shipping);
 });
+
+test('what is not to be had is refused in words that every version knows', async (t) => {
+  const { store, line, durable } = await setUp(t, 4096);
+  const { signal } = new AbortController();
+  await shipLog(line, store, LOG, 0n, signal);
+  t.deepEqual((await line.next()).head, { t: 'refused', reason: 'no-such-log' });
+  durable(4096);
+  await shipLog(line, store, LOG, 4097n, signal);
+  t.deepEqual((await line.next()).head, { t: 'refused', reason: 'position-beyond-end' });
+});
+
+test('a log that was cut under the daemon is not shipped on, and the error says which it is', async (t) => {
+  const { store, line, durable } = await setUp(t, 4096);
+  durable(8192);
+  const shipping = shipLog(line, store, LOG, 0n, new AbortController().signal);
+  await line.next();
+  await t.throwsAsync(shipping, { code: 'bad-log' });
+});

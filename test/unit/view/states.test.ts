@@ -3,7 +3,7 @@
 import test from 'ava';
 import { keys } from '../../../src/tree/catalogue.js';
 import type { Changes, Entry, Snapshot } from '../../../src/tree/types.js';
-import type { Scope } from '../../../src/view/facts.js';
+import { reach, type Reach, type Scope } from '../../../src/view/facts.js';
 import { progress } from '../../../src/view/logline.js';
 import { PRIMITIVES, printValue } from '../../../src/view/primitives.js';
 import { diskstate, flags, problems, replstate, role, type Local } from '../../../src/view/states.js';
@@ -253,6 +253,22 @@ test('every bad state has a line that says so, without delay', (t) => {
   ]);
   t.deepEqual(codes({}, { daemon: false, diskPresent: false }), ['no-daemon', 'device-missing']);
   t.deepEqual(codes({ [b('split-brain')]: 'x' }), ['split-brain']);
+});
+
+test('words of a member that are not in the catalogue are not given out as codes', (t) => {
+  const found = problems(
+    scope({ [b('state')]: 'state-of-the-future', [b('replay-code')]: 'moon-phase' }),
+    local,
+  );
+  t.deepEqual(
+    found.map((p) => p.code),
+    ['unknown-reason'],
+  );
+  t.regex(found[0]?.text ?? '', /state-of-the-future/);
+  const seen = (peer: string): Reach => reach(scope({ [keys.peer('hosta')]: peer }).snap, 'hostb', 'hosta');
+  t.is(seen('unreachable:cert-not-member').reason, 'cert-not-member');
+  t.is(seen('unreachable:moon-phase').reason, 'peer-unreachable');
+  t.is(reach(EMPTY, 'hostb', 'hosta').reason, 'never-contacted');
 });
 
 test('positions in different logs are laid end to end', (t) => {
