@@ -91,6 +91,10 @@ export function decisiveFacts(p: Picture): Changes {
   };
 }
 
+/** The one fact of a replica of which nothing else can be told: why. */
+export const errorFact = (p: Picture, why: ReasonCode): Changes =>
+  actual(p, { 'msg-error': message(p, 'error', why) });
+
 /** Facts that move all the time, to be gathered. */
 export function movingFacts(p: Picture): Changes {
   const newest = p.logs.reduce<LocalLog | undefined>(

@@ -9,16 +9,25 @@
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
 import type { LogIdent } from '../engine/types.js';
-import { LogScanner, scanLogFile, type LogScan } from '../engine/logscan.js';
+import { LogScanner, scanLogFile, VERDICT_REASON, type LogScan } from '../engine/logscan.js';
 import { logName, sameLog, type LogRef } from '../strategy/history.js';
 import { prevOf, type LocalLog } from '../strategy/resource.js';
 import { parseLogName } from '../tree/catalogue.js';
-import { MarsError } from '../errors.js';
+import { MarsError, type ReasonCode } from '../errors.js';
 
 /** Identity of a resource and its cluster, as it stands in log headers. */
 export interface Ids {
   readonly cluster: string;
   readonly resource: string;
+}
+
+/** What a file with the name of a log is worth. */
+export interface Found {
+  readonly log: LogRef;
+  /** end of its verified part, bytes; 0 = none of it */
+  readonly end: bigint;
+  /** what is wrong with it, if there should be more */
+  readonly reason: ReasonCode;
 }
 
 export class LogStore {
@@ -32,10 +41,11 @@ export class LogStore {
 
   /**
    * Verify every log file found; files without a valid header of this resource are not logs and
-   * stay unlisted, as do those that are still written: `writing` says which.
+   * stay unlisted, as do those that are still written: `writing` says which. Returns all others.
    */
-  async load(ids: Ids, writing: (ref: LogRef) => boolean = () => false): Promise<void> {
+  async load(ids: Ids, writing: (ref: LogRef) => boolean = () => false): Promise<Found[]> {
     this.#logs.clear();
+    const found: Found[] = [];
     for (const name of await fs.readdir(this.#dir)) {
       const ref = parseLogName(name);
       if (!ref || writing(ref)) continue;
@@ -43,8 +53,14 @@ export class LogStore {
       if (!(await fs.lstat(file)).isFile()) continue;
       await makeDurable(file);
       const scan = await scanLogFile(file);
-      if (!scan.ident || !sameLog(scan.ident, ref)) continue;
-      if (scan.ident.cluster !== ids.cluster || scan.ident.resource !== ids.resource) continue;
+      const ours =
+        scan.ident &&
+        sameLog(scan.ident, ref) &&
+        scan.ident.cluster === ids.cluster &&
+        scan.ident.resource === ids.resource;
+      const reason = scan.ident && !ours ? 'bad-ident' : (VERDICT_REASON[scan.verdict] ?? 'bad-log');
+      found.push({ log: ref, end: ours ? scan.end : 0n, reason });
+      if (!scan.ident || !ours) continue;
       this.#logs.set(name, {
         number: scan.ident.number,
         origin: scan.ident.origin,
@@ -53,6 +69,7 @@ export class LogStore {
         ident: scan.ident,
       });
     }
+    return found;
   }
 
   /**

@@ -11,7 +11,7 @@
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
 import { EngineError } from '../engine/errors.js';
-import { geometryOf } from '../engine/files.js';
+import { deviceSize } from '../engine/files.js';
 import { FILE_FLAGS } from '../engine/keys.js';
 import type { BrickEvent } from '../engine/types.js';
 import { MarsError, type ReasonCode } from '../errors.js';
@@ -32,8 +32,8 @@ import type { SyncSource } from '../transfer/syncsource.js';
 import type { DiskPlace } from '../transfer/disk.js';
 import { Backoff } from './backoff.js';
 import type { Context } from './context.js';
-import { damageOf } from './damage.js';
-import { decisiveFacts, movingFacts, type Picture } from './facts.js';
+import { damageOf, Losses, lossesOf } from './damage.js';
+import { decisiveFacts, errorFact, movingFacts, type Picture } from './facts.js';
 import { Fetch } from './fetch.js';
 import { clear, newer, type Stand } from './inherit.js';
 import { forgetReplica } from './leaving.js';
@@ -84,6 +84,7 @@ export class Resource {
   #resting = false;
   #problem: ReasonCode | undefined;
   #diskError = 0;
+  readonly #losses: Losses;
   #rotateWanted = false;
   #rotation: Promise<void> | undefined;
   #why: ReasonCode = 'ok';
@@ -101,6 +102,7 @@ export class Resource {
     const trigger = (): void => this.trigger();
     this.store = new LogStore(path.join(ctx.dir, `resource-${name}`));
     this.store.onChange((ref) => this.#onLog(ref));
+    this.#losses = new Losses((text) => ctx.log(`${name}: ${text}`));
     this.#retention = new Retention(ctx, this.store, trigger);
     this.#replay = new Replay(ctx, name, this.store);
     this.#fetch = new Fetch(ctx, name, this.store, trigger);
@@ -224,9 +226,10 @@ export class Resource {
   async #load(): Promise<void> {
     if (this.#loaded) return;
     const replayed = await this.#takeOver();
-    if (!this.#primary) await this.store.load(this.#ids());
+    const found = this.#primary ? undefined : await this.store.load(this.#ids());
     const { host, tree } = this.#ctx;
     const snap = tree.snapshot();
+    if (found) this.#losses.note(...lossesOf(snap, this.name, host, found));
     const at = parsePosition(snap.value(keys.replay(this.name, host)) ?? '');
     if (at) {
       const link = historyOf(snap, this.name, host).get(at.number);
@@ -342,6 +345,7 @@ export class Resource {
     this.#ctx.tree.write({
       [keys.version(this.name, empty.number, this.#ctx.host)]: null,
       [keys.replay(this.name, this.#ctx.host)]: formatPosition({ ...point, dirty: 0n }),
+      [keys.actual(this.name, this.#ctx.host, 'fetch-pos')]: null,
     });
     this.#ctx.publisher.drop(keys.resource(this.name));
     this.#applied = point;
@@ -411,6 +415,7 @@ export class Resource {
       this.#renounce(now.open);
       this.#primary = await Primary.open(this.#ctx, this.name, this.store, this.#ids(), now.open);
       this.#applied = undefined;
+      this.#losses.clear();
       this.#ctx.log(`${this.name}: primary, writing log ${this.#primary.log.number}`);
     }
     if (this.#primary) await this.#stayPrimary(this.#primary);
@@ -517,7 +522,7 @@ export class Resource {
     await this.#stopReplay();
     // A fetch that goes on behind the damage would leave a hole.
     await this.#fetch.stop();
-    this.#ctx.log(`${this.name}: ${damage.text}`);
+    this.#losses.note(damage);
     if (damage.keep) await this.store.cut(damage.log, damage.keep.end, damage.keep.digest);
     else await this.store.remove(damage.log);
     this.trigger();
@@ -546,6 +551,7 @@ export class Resource {
     const links = [...historyOf(tree.snapshot(), this.name, host).keys()];
     const gone = links.map((number) => [keys.version(this.name, number, host), null] as const);
     this.#ctx.publisher.drop(keys.resource(this.name));
+    this.#losses.clear();
     this.#applied = undefined;
     this.#touched = undefined;
     tree.write({
@@ -656,13 +662,8 @@ export class Resource {
   async measure(): Promise<void> {
     const device = this.#value(keys.data(this.name, this.#ctx.host));
     if (device === undefined || !this.#attached) return;
-    const file = await fs.open(device, 'r');
-    try {
-      const { size } = geometryOf(file.fd);
-      this.#ctx.publisher.put({ [keys.actsize(this.name, this.#ctx.host)]: size.toString() });
-    } finally {
-      await file.close();
-    }
+    const size = await deviceSize(device);
+    this.#ctx.publisher.put({ [keys.actsize(this.name, this.#ctx.host)]: size.toString() });
   }
 
   // ---- tell ----
@@ -670,7 +671,7 @@ export class Resource {
   #publish(): void {
     const { publisher, tree, host } = this.#ctx;
     // Of a device that runs without us the last word of the earlier daemon is nearer to the truth.
-    if (this.#stranger) return this.#tellTrouble();
+    if (this.#stranger) return publisher.now(errorFact(this.#picture(), this.#problem ?? 'foreign-bricks'));
     if (!tree.snapshot().value(keys.data(this.name, host))) {
       publisher.drop(keys.resource(this.name));
       return;
@@ -680,16 +681,9 @@ export class Resource {
     publisher.now(decisiveFacts(picture));
   }
 
-  #tellTrouble(): void {
-    const { publisher, tree, host, engine } = this.#ctx;
-    const key = keys.msg(this.name, host, 'error');
-    const text = this.#problem ?? 'foreign-bricks';
-    if (tree.snapshot().value(key)?.endsWith(` ${text}`)) return;
-    publisher.now({ [key]: `${engine.lamport().lamport} ${text}` });
-  }
-
   #picture(): Picture {
     const primary = this.#primary;
+    const missing = this.#losses.problem(this.store, this.#position());
     return {
       snap: this.#ctx.tree.snapshot(),
       resource: this.name,
@@ -710,7 +704,11 @@ export class Resource {
       position: this.#position(),
       diskError: this.#diskError,
       why: this.#why,
-      problems: { step: this.#problem, fetch: this.#fetch.problem, sync: this.#sync.problem },
+      problems: {
+        step: this.#problem ?? missing,
+        fetch: this.#fetch.problem,
+        sync: this.#sync.problem,
+      },
       stamp: () => this.#ctx.engine.lamport().lamport,
     };
   }

@@ -32,6 +32,16 @@ export function geometryOf(fd: number): Geometry {
   return sysBinding().fdGeometry(fd);
 }
 
+/** Size of a file or block device, bytes. Rejects like node:fs. */
+export async function deviceSize(path: string): Promise<bigint> {
+  const file = await fs.open(path, 'r');
+  try {
+    return geometryOf(file.fd).size;
+  } finally {
+    await file.close();
+  }
+}
+
 /** An open file or block device. Any number of operations may run at once. */
 export class DirectFile {
   readonly path: string;

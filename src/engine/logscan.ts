@@ -16,6 +16,7 @@ import {
   encodeIdent,
   type LogCursor,
 } from './structs.js';
+import type { ReasonCode } from '../errors.js';
 import type { LogIdent } from './types.js';
 
 export type { LogCursor } from './structs.js';
@@ -58,6 +59,24 @@ export const VERDICTS: readonly LogVerdict[] = [
   'bad-ident',
   'bad-time',
 ];
+
+/** What is wrong with a log where it should go on, and does so with this verdict; undefined = nothing is. */
+export const VERDICT_REASON: Readonly<Record<LogVerdict, ReasonCode | undefined>> = {
+  ok: undefined,
+  more: undefined,
+  'clean-end': 'bad-log',
+  'bad-magic': 'bad-log',
+  'bad-crc': 'bad-crc',
+  'bad-size': 'bad-log',
+  'bad-salt': 'bad-log',
+  'bad-place': 'bad-log',
+  'bad-chain': 'bad-chain',
+  'bad-record': 'bad-log',
+  'bad-payload': 'bad-crc',
+  'bad-format': 'bad-format',
+  'bad-ident': 'bad-ident',
+  'bad-time': 'bad-log',
+};
 
 /** How far a log is verified. */
 export interface LogScan {

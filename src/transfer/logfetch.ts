@@ -13,7 +13,7 @@ import { remoteReason } from '../cluster/schema.js';
 import type { FrameStream } from '../cluster/types.js';
 import type { LogStore } from '../daemon/logstore.js';
 import { FILE_ROOM, FILE_SPARE } from '../engine/keys.js';
-import { LogScanner, scanLogFile, type LogScan, type LogVerdict } from '../engine/logscan.js';
+import { LogScanner, scanLogFile, VERDICT_REASON, type LogScan } from '../engine/logscan.js';
 import type { LogIdent } from '../engine/types.js';
 import type { ReasonCode } from '../errors.js';
 import type { LogRef } from '../strategy/history.js';
@@ -129,29 +129,11 @@ async function receive(
     await writer.add({ at: message.at, bytes: frame.body, body: frame.body }, seen, () =>
       onProgress(seen.lamport),
     );
-    const reason = WRONG[seen.verdict];
+    const reason = VERDICT_REASON[seen.verdict];
     if (reason) return { kind: 'bad', reason, detail: `${seen.verdict} at ${seen.end}` };
   }
   return { kind: 'ended' };
 }
-
-/** What is wrong with bytes of which the scanner says so. */
-const WRONG: Readonly<Record<LogVerdict, ReasonCode | undefined>> = {
-  ok: undefined,
-  more: undefined,
-  'clean-end': 'bad-log',
-  'bad-magic': 'bad-log',
-  'bad-crc': 'bad-crc',
-  'bad-size': 'bad-log',
-  'bad-salt': 'bad-log',
-  'bad-place': 'bad-log',
-  'bad-chain': 'bad-chain',
-  'bad-record': 'bad-log',
-  'bad-payload': 'bad-crc',
-  'bad-format': 'bad-format',
-  'bad-ident': 'bad-ident',
-  'bad-time': 'bad-log',
-};
 
 /** Is this the log that was asked for, and does it continue what is here? */
 function mismatch(ident: LogIdent, ref: LogRef, expected: Expected): ReasonCode | undefined {

@@ -8,12 +8,24 @@ import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 
 import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Lab, LabNode } from '../../lab/lab.js';
-import { block, BLOCK, compareImages, makeDisk, makeLab, onDevice, R, textOf } from './support.js';
+import type { ReasonCode } from '../../src/errors.js';
+import {
+  block,
+  BLOCK,
+  compareImages,
+  makeDisk,
+  makeLab,
+  onDevice,
+  R,
+  textOf,
+  waitMessage,
+  waitQuiet,
+} from './support.js';
 
 const logFile = (node: LabNode, number = 1, resource = R): string =>
   path.join(node.dir, `resource-${resource}`, `log-${number.toString().padStart(9, '0')}-a`);
 
-/** What is done to the log of b. */
+/** What is done to a log. */
 type Harm = (file: string) => void;
 
 const half = (file: string): number => Math.floor(readFileSync(file).length / 2 / BLOCK) * BLOCK;
@@ -57,14 +69,34 @@ async function withUnappliedLog(t: ExecutionContext): Promise<Lab> {
   return lab;
 }
 
+/** What a start says of it. */
+const REASONS: Readonly<Record<keyof typeof HARMS, ReasonCode>> = {
+  cut: 'bad-log',
+  'cut to nothing': 'bad-log',
+  'with a flipped bit': 'bad-crc',
+  'with a damaged header': 'bad-log',
+  'taken away': 'no-such-file',
+  'replaced by noise': 'bad-log',
+};
+
 for (const [how, harm] of Object.entries(HARMS)) {
-  test.serial(`a log ${how} while the daemon is away is fetched again`, async (t) => {
+  const reason = REASONS[how] ?? 'ok';
+  test.serial(`a log ${how} while the daemon is away is named ${reason}, and fetched again`, async (t) => {
     const lab = await withUnappliedLog(t);
     const [a, b] = [lab.node('a'), lab.node('b')];
     const before = readFileSync(logFile(b));
+    await b.marsadm(['pause-fetch', R]);
     await b.stop();
     harm(logFile(b));
+    const said = b.says(new RegExp(`^marsd: ${R}: ${reason}: log-000000001-a is `));
     await b.start();
+    await said;
+    // It stays so as long as nobody can help.
+    await waitMessage(b, 'error', reason);
+    t.regex(await b.ask('view', R), new RegExp(`error: ${reason}: `));
+    const made = waitQuiet(b, 'error');
+    await b.marsadm(['resume-fetch', R]);
+    await made;
     await b.marsadm(['resume-replay', R]);
     await b.marsadm(['wait-resource', R, 'uptodate']);
     t.deepEqual(readFileSync(logFile(b)).subarray(0, before.length), before);
@@ -72,12 +104,21 @@ for (const [how, harm] of Object.entries(HARMS)) {
   });
 }
 
-for (const how of ['cut', 'with a flipped bit', 'taken away', 'replaced by noise']) {
-  test.serial(`a log ${how} under a running daemon, while replay is paused, is fetched again`, async (t) => {
+for (const [how, harm] of Object.entries(HARMS)) {
+  const reason = how === 'taken away' ? 'no-such-file' : 'bad-log';
+  test.serial(`a log ${how} under a running daemon is named ${reason}, and fetched again`, async (t) => {
     const lab = await withUnappliedLog(t);
     const [a, b] = [lab.node('a'), lab.node('b')];
-    HARMS[how]?.(logFile(b));
+    await b.marsadm(['pause-fetch', R]);
+    harm(logFile(b));
+    const said = b.says(new RegExp(`^marsd: ${R}: ${reason}: log-000000001-a is `));
+    const told = waitMessage(b, 'error', reason);
     await b.marsadm(['resume-replay', R]);
+    await said;
+    await told;
+    const made = waitQuiet(b, 'error');
+    await b.marsadm(['resume-fetch', R]);
+    await made;
     await b.marsadm(['wait-resource', R, 'uptodate']);
     await compareImages(t, lab, a);
   });
@@ -115,7 +156,9 @@ test.serial('a log replaced by the same log of another resource is not applied',
   await b.marsadm(['wait-resource', 'other', 'uptodate']);
   await b.stop();
   copyFileSync(logFile(b, 1, 'other'), logFile(b));
+  const said = b.says(new RegExp(`^marsd: ${R}: bad-ident: log-000000001-a is damaged behind 0 `));
   await b.start();
+  await said;
   await onDevice(a, (d) => d.write(100 * BLOCK, block('afterwards')));
   await b.marsadm(['wait-resource', R, 'uptodate']);
   await compareImages(t, lab, a);
@@ -140,10 +183,37 @@ test.serial('a needed log that is gone everywhere is said so, and invalidate hel
   await compareImages(t, lab, a);
 });
 
-/** A primary a that was killed, with its log damaged in the middle; b has followed, or has not. */
-async function damagedPrimary(t: ExecutionContext, followed: boolean, rotated = false): Promise<Lab> {
+/** What is done to the log of a primary, and what its next start says of it. */
+const PRIMARY_HARMS: Readonly<
+  Record<string, { harm: (file: string, other: string) => void; reason: ReasonCode }>
+> = {
+  'overwritten in its middle': {
+    harm: (file) => {
+      const bytes = readFileSync(file);
+      bytes.fill(0x5a, 16 * BLOCK, 17 * BLOCK);
+      writeFileSync(file, bytes);
+    },
+    reason: 'bad-crc',
+  },
+  cut: { harm: (file) => truncateSync(file, 16 * BLOCK), reason: 'bad-log' },
+  'damaged in its header': { harm: HARMS['with a damaged header'] as Harm, reason: 'bad-log' },
+  'replaced by that of another resource': {
+    harm: (file, other) => copyFileSync(other, file),
+    reason: 'bad-ident',
+  },
+};
+
+/** A primary a that was killed, with its log damaged; b has followed, or has not. */
+async function damagedPrimary(
+  t: ExecutionContext,
+  how: keyof typeof PRIMARY_HARMS,
+  followed: boolean,
+  rotated = false,
+): Promise<Lab> {
   const lab = await makeLab(t);
   const [a, b] = [lab.node('a'), lab.node('b')];
+  await makeDisk(path.join(lab.dir, 'other.img'), 1 << 20);
+  await a.marsadm(['create-resource', 'other', path.join(lab.dir, 'other.img')]);
   await b.marsadm([followed ? 'pause-replay' : 'pause-fetch', R]);
   const start = a.link(`resource-${R}/replay-a`) ?? '';
   const device = await a.open(R);
@@ -162,50 +232,55 @@ async function damagedPrimary(t: ExecutionContext, followed: boolean, rotated = 
   device.destroy();
   // as if no later position had reached the disk: it need not
   await a.marsadm(['set-link', '--force', start, `resource-${R}/replay-a`]);
-  const bytes = readFileSync(logFile(a));
-  bytes.fill(0x5a, 16 * BLOCK, 17 * BLOCK);
-  writeFileSync(logFile(a), bytes);
+  PRIMARY_HARMS[how]?.harm(logFile(a), logFile(a, 1, 'other'));
   return lab;
 }
 
-test.serial(
-  'a killed primary whose log is damaged gets it back from a replica before it opens',
-  async (t) => {
-    const lab = await damagedPrimary(t, true);
-    const [a, b] = [lab.node('a'), lab.node('b')];
-    await a.start();
-    await a.marsadm(['wait-resource', R, 'is-primary']);
-    await onDevice(a, async (d) => {
-      for (let i = 0; i < 64; i++) t.is(textOf(await d.read(i * BLOCK, BLOCK)), `flushed ${i}`);
-    });
-    await b.marsadm(['resume-replay', R]);
-    await compareImages(t, lab, a);
-  },
-);
+for (const [how, { reason }] of Object.entries(PRIMARY_HARMS)) {
+  test.serial(
+    `a killed primary whose log is ${how} gets it back from a replica before it opens`,
+    async (t) => {
+      const lab = await damagedPrimary(t, how, true);
+      const [a, b] = [lab.node('a'), lab.node('b')];
+      const said = a.says(new RegExp(`^marsd: ${R}: ${reason}: log-000000001-a is damaged`));
+      await a.start();
+      await said;
+      await a.marsadm(['wait-resource', R, 'is-primary']);
+      await waitQuiet(a, 'error');
+      await onDevice(a, async (d) => {
+        for (let i = 0; i < 64; i++) t.is(textOf(await d.read(i * BLOCK, BLOCK)), `flushed ${i}`);
+      });
+      await b.marsadm(['resume-replay', R]);
+      await compareImages(t, lab, a);
+    },
+  );
 
-test.serial(
-  'a killed primary whose log is damaged, and nobody has the rest, says so and does not open',
-  async (t) => {
-    const lab = await damagedPrimary(t, false);
-    const [a, b] = [lab.node('a'), lab.node('b')];
-    await a.start();
-    await a.waitLink(`resource-${R}/actual-a/replay-code`, (v) => v === 'log-missing');
-    t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
-    // what b has is a past state: whoever accepts the loss takes it
-    await b.marsadm(['disconnect', R]);
-    await b.marsadm(['primary', '--force', R]);
-    await b.marsadm(['connect', R]);
-    await a.marsadm(['wait-cluster']);
-    await a.marsadm(['invalidate', R]);
-    await a.marsadm(['wait-resource', R, 'uptodate']);
-    await compareImages(t, lab, b);
-  },
-);
+  test.serial(
+    `a killed primary whose log is ${how}, and nobody has the rest, says so and does not open`,
+    async (t) => {
+      const lab = await damagedPrimary(t, how, false);
+      const [a, b] = [lab.node('a'), lab.node('b')];
+      await a.start();
+      await waitMessage(a, 'error', reason);
+      await a.waitLink(`resource-${R}/actual-a/replay-code`, (v) => v === 'log-missing');
+      t.is(a.link(`resource-${R}/actual-a/is-primary`), '0');
+      // what b has is a past state: whoever accepts the loss takes it
+      await b.marsadm(['disconnect', R]);
+      await b.marsadm(['primary', '--force', R]);
+      await b.marsadm(['connect', R]);
+      await a.marsadm(['wait-cluster']);
+      await a.marsadm(['invalidate', R]);
+      await a.marsadm(['wait-resource', R, 'uptodate']);
+      await waitQuiet(a, 'error');
+      await compareImages(t, lab, b);
+    },
+  );
+}
 
 test.serial(
   'a primary that lost its log may be forced on: it goes on from what is left in a log of a fresh number',
   async (t) => {
-    const lab = await damagedPrimary(t, false, true);
+    const lab = await damagedPrimary(t, 'overwritten in its middle', false, true);
     const [a, b] = [lab.node('a'), lab.node('b')];
     await a.start();
     await a.waitLink(`resource-${R}/actual-a/replay-code`, (v) => v === 'log-missing');
