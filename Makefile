@@ -7,7 +7,7 @@
 #   make test     all tests; as root it installs the Debian packages it needs
 #   make test-vm  mars.ko in virtual machines: KERNEL=6.1, MATCH=word (see test/vm/README.md)
 #   make test-debug   the same on kernels that look for defects (KASAN, lockdep, kmemleak)
-#   make check    formatting, linting, licences: what every commit must pass
+#   make check    types, linting, formatting (not of C), licences: what every commit must pass
 #   make bench    side-by-side numbers for docs/performance.md
 #   make bench-kernel   the kernel module beside DRBD, as root
 #   make fuzz     long fuzzing: FUZZ_SECONDS=3600

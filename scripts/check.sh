@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What every commit must pass: types, lint, formatting, licence lines, docs up to date.
+# What every commit must pass: types, lint, formatting (of all but C), licence lines, headers in their place.
+# That generated documents are up to date is a unit test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

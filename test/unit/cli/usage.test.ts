@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { COMMANDS } from '../../../src/cli/commands/index.js';
 import { keys } from '../../../src/tree/catalogue.js';
+import { needing, root } from '../../cluster/support.js';
 import { Bench, type JsonOutcome } from './support.js';
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
@@ -121,8 +122,8 @@ test('acting for another host writes its keys', async (t) => {
   t.is(b.value(keys.todo('r1', 'hosta', 'sync')), '1');
 });
 
-test('somebody who may not read the state directory is told so', async (t) => {
-  if (process.getuid?.() !== 0) return t.pass('needs root to become somebody else');
+// It takes root to become somebody else.
+needing(root)('somebody who may not read the state directory is told so', async (t) => {
   const b = new Bench(t);
   chmodSync(b.dir, 0o700);
   for (const argv of [['view'], ['set-link', 'x', 'userspace/k']]) {
