@@ -15,6 +15,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const RES = 'mydata';
 const SIZE = 192 << 20;
 const LOAD = 48 << 20;
+/** Nothing of this takes so long unless it hangs, ms. */
+const LIMIT = 600_000;
 
 interface Cast {
   readonly lab: Lab;
@@ -63,6 +65,7 @@ async function summary(node: LabNode): Promise<string> {
 
 async function crash(stage: Stage, { a }: Cast, writer: Writer): Promise<void> {
   await stage.act('kill -9 of the primary; it starts again and recovers by itself', async (say) => {
+    await writer.more(1);
     await a.kill();
     await writer.broken();
     await a.start();
@@ -89,8 +92,7 @@ async function splitBrain(stage: Stage, cast: Cast, writer: Writer): Promise<voi
   const { lab, a, b, c } = cast;
   await stage.act('the network splits: hostb is cut off and goes on writing', async (say) => {
     await Promise.all([lab.cut('hosta', 'hostb'), lab.cut('hostb', 'hostc')]);
-    const before = writer.writes;
-    await stage.until(() => writer.writes > before + 500);
+    await writer.more(500);
     await writer.stop();
     const refused = await a.marsadm(['primary', RES], 'any');
     say(`primary on hosta is refused (exit ${refused.code}): ${firstLine(refused.stderr)}`);
@@ -101,8 +103,7 @@ async function splitBrain(stage: Stage, cast: Cast, writer: Writer): Promise<voi
     await a.marsadm(['connect', RES]);
     writer.forget();
     await writer.start(a.device(RES));
-    const before = writer.writes;
-    await stage.until(() => writer.writes > before + 500);
+    await writer.more(500);
   });
   await stage.act('the network returns: the split brain is seen, nothing is lost', async (say) => {
     await Promise.all([lab.mend('hosta', 'hostb'), lab.mend('hostb', 'hostc')]);
@@ -137,29 +138,52 @@ async function compare(stage: Stage, cast: Cast, writer: Writer): Promise<void> 
 
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
-async function main(): Promise<void> {
+async function play(stage: Stage, cast: Cast): Promise<void> {
+  const device = cast.a.device(RES);
+  const writer = new Writer(await makeCluster(stage, cast));
+  await writer.start(device);
+  stage.meter(() => `${writer.writes} writes, ${writer.flushes} flushes`);
+  await join(stage, cast);
+  await crash(stage, cast, writer);
+  await handover(stage, cast, writer);
+  await splitBrain(stage, cast, writer);
+  await compare(stage, cast, writer);
+}
+
+/** Somebody does not want to see the rest. */
+class Interrupted extends Error {}
+
+const interrupted = (): Promise<never> =>
+  new Promise((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => reject(new Interrupted()));
+  });
+
+async function main(): Promise<number> {
+  const stop = interrupted();
+  stop.catch(() => undefined); // looked at below
   const lab = await Lab.create(['hosta', 'hostb', 'hostc']);
   const [a, b, c] = [lab.node('hosta'), lab.node('hostb'), lab.node('hostc')];
   const cast: Cast = { lab, a, b, c, image: (node) => path.join(lab.dir, `${node.name}.img`) };
   const stage = new Stage(process.stdout);
-  const quit = (): void => void lab.dispose().then(() => process.exit(130));
-  process.once('SIGINT', quit).once('SIGTERM', quit);
+  const late = stage.overrun(LIMIT, (ms, run) => void setTimeout(run, ms).unref());
   try {
-    const writer = new Writer(await makeCluster(stage, cast));
-    await writer.start(a.device(RES));
-    stage.meter(() => `${writer.writes} writes, ${writer.flushes} flushes`);
-    await join(stage, cast);
-    await crash(stage, cast, writer);
-    await handover(stage, cast, writer);
-    await splitBrain(stage, cast, writer);
-    await compare(stage, cast, writer);
-    stage.done('demo finished: nothing was lost, nothing is left behind');
+    await Promise.race([play(stage, cast), late, stop]);
   } catch (error) {
+    if (error instanceof Interrupted) return await lab.dispose().then(() => 130);
     stage.failed(error, lab.nodes.map((n) => `--- ${n.name}\n${n.log}`).join('\n'));
-    process.exitCode = 1;
-  } finally {
-    await lab.dispose();
+    return await lab.dispose().then(() => 1);
   }
+  await lab.dispose();
+  const left = lab.leftovers();
+  const kept = (process.env['MARS_LAB_KEEP'] ?? '') !== '';
+  if (left.some((what) => !kept || what !== lab.dir)) {
+    stage.failed(new Error('something is left behind'), left.join('\n'));
+    return 1;
+  }
+  stage.done(`demo finished: nothing was lost, ${kept ? `${lab.dir} is kept` : 'nothing is left behind'}`);
+  return 0;
 }
 
-await main();
+// Acts that were given up would go on waiting.
+process.exit(await main());

@@ -6,14 +6,18 @@ import type { LabNode } from '../lab/lab.js';
 /** How often the line of what goes on is renewed, ms. */
 const TICK = 250;
 
+/** What is written to. */
+export type Screen = Pick<NodeJS.WriteStream, 'isTTY'> & { write(text: string): unknown };
+
 export class Stage {
-  readonly #out: NodeJS.WriteStream;
+  readonly #out: Screen;
   readonly #start = performance.now();
   #meter: () => string = () => '';
   #news = '';
   #act = 0;
+  #title = '';
 
-  constructor(out: NodeJS.WriteStream) {
+  constructor(out: Screen) {
     this.#out = out;
   }
 
@@ -24,6 +28,7 @@ export class Stage {
 
   /** Play one act; what it says comes below its title. */
   async act<T>(title: string, play: (say: (line: string) => void) => Promise<T>): Promise<T> {
+    this.#title = title;
     this.#line(pc.bold(`${++this.#act}. ${title}`));
     const began = performance.now();
     const ticker = setInterval(() => this.#tick(), TICK);
@@ -52,13 +57,20 @@ export class Stage {
     }
   }
 
-  /** Wait until something observable on this machine has come true. */
-  async until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  /**
+   * Rejects when everything together takes longer than anybody waits, and says which act does not
+   * end. `after` calls back later.
+   */
+  overrun(ms: number, after: (ms: number, run: () => void) => void): Promise<never> {
+    return new Promise((_, reject) =>
+      after(ms, () =>
+        reject(new Error(`after ${seconds(ms)} act ${this.#act} has not ended: ${this.#title}`)),
+      ),
+    );
   }
 
   done(line: string): void {
-    this.#line(pc.bold(pc.green(line)));
+    this.#line(pc.bold(pc.green(`${line} (${seconds(performance.now() - this.#start)})`)));
   }
 
   failed(error: unknown, details: string): void {

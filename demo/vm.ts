@@ -178,7 +178,6 @@ async function play(stage: Stage, lab: VmLab): Promise<void> {
   await powerCut(stage, b, writer);
   await compare(stage, nodes);
   await lab.check();
-  stage.done('demo finished: nothing was lost, both kernel logs are clean, nothing is left behind');
 }
 
 async function main(): Promise<void> {
@@ -188,6 +187,8 @@ async function main(): Promise<void> {
   process.once('SIGINT', quit).once('SIGTERM', quit);
   try {
     await play(stage, lab);
+    await lab.dispose();
+    stage.done('demo finished: nothing was lost, both kernel logs are clean');
   } catch (error) {
     const logs = await Promise.all(
       lab.vms.map(async (vm) => `--- ${vm.name}\n${(await vm.log().catch(() => [])).slice(-40).join('\n')}`),

@@ -21,9 +21,10 @@ export class Writer {
   /** newest generation written, by block */
   readonly #written = new Map<number, number>();
   #generation = 0;
-  #client: NbdClient | undefined;
   #stop = false;
+  /** ends when told to, or with the error of the device */
   #running: Promise<void> = Promise.resolve();
+  readonly #waiting = new Set<() => void>();
   writes = 0;
   flushes = 0;
 
@@ -37,11 +38,12 @@ export class Writer {
     );
   }
 
-  /** Open the device and write until `stop`, or until the device is gone. */
+  /** Open the device and write until `stop`. If the device goes before that, whoever waits next is told. */
   async start(device: string): Promise<void> {
-    this.#client = await NbdClient.open(device);
+    const client = await NbdClient.open(device);
     this.#stop = false;
-    this.#running = this.#write(this.#client);
+    this.#running = this.#write(client);
+    this.#running.catch(() => undefined);
   }
 
   async #write(client: NbdClient): Promise<void> {
@@ -51,7 +53,7 @@ export class Writer {
         await new Promise((resolve) => setTimeout(resolve, THINK));
       }
       await client.close();
-    } catch {
+    } finally {
       client.destroy();
     }
   }
@@ -70,17 +72,37 @@ export class Writer {
     await client.flush();
     this.flushes++;
     for (const [at, generation] of batch) this.#flushed.set(at, generation);
+    for (const look of [...this.#waiting]) look();
   }
 
-  /** Finish the batch under way and close the device. */
+  /** Wait until `count` more blocks are written and flushed. Rejects with what ended the writer, if that comes first. */
+  async more(count: number): Promise<void> {
+    const goal = this.writes + count;
+    let look = (): void => undefined;
+    const reached = new Promise<void>((resolve) => {
+      look = () => (this.writes >= goal ? resolve() : undefined);
+      this.#waiting.add(look);
+      look();
+    });
+    const ended = this.#running.then(() => {
+      if (this.writes < goal) throw new Error('nobody writes');
+    });
+    try {
+      await Promise.race([reached, ended]);
+    } finally {
+      this.#waiting.delete(look);
+    }
+  }
+
+  /** Finish the batch under way and close the device. Rejects with what ended the writer before. */
   async stop(): Promise<void> {
     this.#stop = true;
     await this.#running;
   }
 
-  /** Wait until the connection has broken. */
+  /** Wait until the device is gone, as the caller has seen to. */
   async broken(): Promise<void> {
-    await this.#running;
+    await this.#running.catch(() => undefined);
   }
 
   /** Check every block against what was promised; returns how many were. */

@@ -8,15 +8,18 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   symlinkSync,
   watch,
   type FSWatcher,
 } from 'node:fs';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -48,13 +51,19 @@ export class CommandError extends Error {
   }
 }
 
-/** Run a program to its end. */
-export function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+/** Run a program to its end; `started` is given the process. */
+export function run(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  started: (child: ChildProcess) => void = () => undefined,
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    started(child);
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
@@ -74,6 +83,8 @@ export class LabNode {
   #exited: Promise<number> = Promise.resolve(0);
   readonly #listeners = new Set<(line: string) => void>();
   readonly #watchers = new Set<FSWatcher>();
+  /** commands under way */
+  readonly #commands = new Set<ChildProcess>();
   /** everything the daemon said */
   log = '';
 
@@ -154,7 +165,10 @@ export class LabNode {
 
   /** Run marsadm; throws CommandError unless it exits with `expect`. */
   async marsadm(args: readonly string[], expect: number | 'any' = 0): Promise<Outcome> {
-    const outcome = await run(process.execPath, [MARSADM, ...args], this.env);
+    const outcome = await run(process.execPath, [MARSADM, ...args], this.env, (child) => {
+      this.#commands.add(child);
+      child.on('close', () => this.#commands.delete(child));
+    });
     if (expect !== 'any' && outcome.code !== expect)
       throw new CommandError(`${this.name}: marsadm ${args.join(' ')}`, outcome);
     return outcome;
@@ -209,10 +223,13 @@ export class LabNode {
     });
   }
 
-  /** End whatever still waits for a key; it would keep the process alive. */
-  stopWaiting(): void {
+  /** End whatever still waits for a key, or for a command; it would keep the process alive. */
+  async stopWaiting(): Promise<void> {
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers.clear();
+    const ended = [...this.#commands].map((child) => once(child, 'close'));
+    for (const child of this.#commands) child.kill('SIGKILL');
+    await Promise.all(ended);
   }
 
   /** Where the export of a resource listens. */
@@ -304,9 +321,25 @@ export class Lab {
 
   /** End everything and remove all files; with MARS_LAB_KEEP in the environment they stay. */
   async dispose(): Promise<void> {
-    for (const node of this.nodes) node.stopWaiting();
+    await Promise.all(this.nodes.map((n) => n.stopWaiting()));
     await Promise.all(this.nodes.map((n) => n.kill()));
     for (const relay of this.#relays.values()) await relay.cut();
     if (!process.env['MARS_LAB_KEEP']) rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** What there is of this lab on the machine: its folder, and processes that work for one of its nodes. */
+  leftovers(): string[] {
+    const ours = this.nodes.map((n) => `MARS_DIR=${n.dir}`);
+    const works = (pid: string): boolean => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, 'latin1')
+          .split('\0')
+          .some((word) => ours.includes(word));
+      } catch {
+        return false; // gone meanwhile, or of somebody else
+      }
+    };
+    const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && works(name));
+    return [...(existsSync(this.dir) ? [this.dir] : []), ...processes.map((pid) => `process ${pid}`)];
   }
 }

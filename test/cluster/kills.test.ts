@@ -8,7 +8,7 @@ import { open } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Writer } from '../../demo/writer.js';
 import type { Lab, LabNode } from '../../lab/lab.js';
-import { block, BLOCK, compareImages, image, makeDisk, makeLab, R, seeded, until } from './support.js';
+import { block, BLOCK, compareImages, image, makeDisk, makeLab, R, seeded } from './support.js';
 
 const ROUNDS = Number(process.env['MARS_KILL_ROUNDS'] ?? 3);
 const SIZE = 16 << 20;
@@ -18,12 +18,6 @@ const SMALL_LOGS = ['--segment', '4M', '--rotate-at', '1M'];
 type Random = (below: number) => number;
 
 const newWriter = (random: Random, size = SIZE): Writer => new Writer([{ at: 0, length: size }], random);
-
-/** Wait until the writer has done `count` more writes. */
-async function more(writer: Writer, count: number): Promise<void> {
-  const goal = writer.writes + count;
-  await until(() => writer.writes >= goal);
-}
 
 /** Kill a primary under its writer, start it again, and check what was promised. */
 async function killPrimary(node: LabNode, writer: Writer): Promise<void> {
@@ -49,11 +43,11 @@ test.serial('the primary is killed again and again, while logs rotate', async (t
   const writer = newWriter(random);
   for (let round = 0; round < ROUNDS; round++) {
     await writer.start(a.device(R));
-    await more(writer, 50 + random(1500));
+    await writer.more(50 + random(1500));
     await killPrimary(a, writer);
   }
   await writer.start(a.device(R));
-  await more(writer, 200);
+  await writer.more(200);
   await endEqual(t, lab, a, writer);
 });
 
@@ -64,9 +58,9 @@ test.serial('a replica is killed again and again, while logs rotate', async (t) 
   const writer = newWriter(random);
   await writer.start(a.device(R));
   for (let round = 0; round < ROUNDS; round++) {
-    await more(writer, 50 + random(1500));
+    await writer.more(50 + random(1500));
     await b.kill();
-    await more(writer, random(500));
+    await writer.more(random(500));
     await b.start();
   }
   await endEqual(t, lab, a, writer);
@@ -79,8 +73,8 @@ test.serial('both are killed, sometimes at once', async (t) => {
   const writer = newWriter(random);
   for (let round = 0; round < ROUNDS; round++) {
     await writer.start(a.device(R));
-    await more(writer, 50 + random(1000));
-    await Promise.all([b.kill(), random(2) === 0 ? a.kill() : more(writer, 50)]);
+    await writer.more(50 + random(1000));
+    await Promise.all([b.kill(), random(2) === 0 ? a.kill() : writer.more(50)]);
     if (a.running) await a.kill();
     await writer.broken();
     await Promise.all([a.start(), b.start()]);
@@ -123,14 +117,14 @@ for (const victim of ['a', 'b'] as const) {
       await b.waitLink(SYNC_STATUS, (v) => Number(v ?? 0) > 0);
       for (let round = 0; round < ROUNDS; round++) {
         await b.waitLink(IS_SYNCING, (v) => v === '1');
-        await more(writer, random(100));
+        await writer.more(random(100));
         lab.allow('b', 'a', BEFORE_REPORT);
         if (victim === 'a') {
           await killPrimary(a, writer);
           await writer.start(a.device(R));
         } else {
           await b.kill();
-          await more(writer, random(300));
+          await writer.more(random(300));
           await b.start();
         }
       }
@@ -224,24 +218,22 @@ test.serial('either side of a handover is killed at every stage of it', async (t
   const lab = await makeLab(t, { size: SIZE });
   const [a, b] = [lab.node('a'), lab.node('b')];
   const writer = newWriter(random);
-  let victim = random(2);
-  for (const moment of MOMENTS) {
+  for (const [moment, node] of MOMENTS.flatMap((m) => [[m, a] as const, [m, b] as const])) {
     await writer.start(a.device(R));
-    await more(writer, 200 + random(300));
+    await writer.more(200 + random(300));
     await writer.stop();
     await a.marsadm(['wait-umount', R]);
     await b.marsadm(['wait-cluster']);
     const reached = moment(lab);
     await b.marsadm(['primary', R, '--no-wait']);
     await reached;
-    const node = victim++ % 2 === 0 ? a : b;
     await node.kill();
     await node.start();
     await b.marsadm(['wait-resource', R, 'is-primary']);
     await writer.verify(b.device(R));
     // and back, undisturbed
     await writer.start(b.device(R));
-    await more(writer, 100);
+    await writer.more(100);
     await writer.stop();
     await b.marsadm(['wait-umount', R]);
     await a.marsadm(['wait-cluster']);
