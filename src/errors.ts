@@ -362,7 +362,11 @@ const catalogue = {
   ),
 
   // why a log or a connection was not to be had from a member
-  'no-such-log': r(5, 'A member that was asked for a log does not have it.'),
+  'no-such-log': r(
+    5,
+    'A member that was asked for a log does not have it.',
+    'another one is asked; who has what: `marsadm view RESOURCE`',
+  ),
   'position-beyond-end': r(1, 'A member that was asked for the rest of a log has less of it than is here.'),
   short: r(1, 'A log was said to end where it does not: in front of what was asked for, or within a group.'),
   'bad-ident': r(
