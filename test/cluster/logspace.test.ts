@@ -62,8 +62,13 @@ const treeHasRoom = (t: ExecutionContext, node: LabNode): void =>
 
 /** Until `view` says it. A log disk may be full for a moment only: the next log still had room. */
 async function viewShows(node: LabNode, pattern: RegExp): Promise<void> {
-  do await waitState(node, 'log-space-full');
-  while (!pattern.test(await node.ask('view', R)));
+  let view = '';
+  for (let looks = 0; looks < 100; looks++) {
+    await waitState(node, 'log-space-full');
+    view = await node.ask('view', R);
+    if (pattern.test(view)) return;
+  }
+  throw new Error(`view does not show ${pattern}:\n${view}`);
 }
 
 /** Write `blocks` blocks, flush, and remember what was promised. */
@@ -93,7 +98,7 @@ withMounts(
     t.regex(textOf(await onDevice(a, (d) => d.read(0, BLOCK))), /^full \d+$/);
     await viewShows(
       a,
-      /log-space-full: .*Kept for b, which does not fetch\.\n\s+> marsadm resume-fetch data on b/,
+      /log-space-full: .*Kept for b, which does not fetch\.\n\s+> `marsadm resume-fetch data` on b/,
     );
     t.false(done);
     await b.marsadm(['resume-fetch', R]);
