@@ -3,7 +3,8 @@
 # Compiles mars.ko anew with W=1, every warning an error, frames up to 1 KiB, and sparse.
 # Once for each kernel whose headers are installed or were unpacked by kernel-headers.sh;
 # KDIR=folder for just that one.  With CI in the environment both series must be among them,
-# and sparse must be there.
+# and sparse must be there.  At the end `make module` and `make module_install` for one that is
+# installed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,5 +46,22 @@ if [ -n "${CI:-}" ] && [ -z "${KDIR:-}" ]; then
   for series in 6.1 6.12; do
     [[ $seen == *" $series."* ]] || { echo "FAILED  no headers of Linux $series here"; failed=1; }
   done
+fi
+
+# What an operator types, for an installed kernel.
+commands() {
+  local dir rc
+  dir=$(mktemp -d)
+  make -s module KVER="$1" KOUT="$dir/out" >"$dir/log" 2>&1 &&
+    make -s module_install KVER="$1" KOUT="$dir/out" INSTALL_MOD_PATH="$dir" >>"$dir/log" 2>&1 &&
+    find "$dir/lib/modules/$1" -name 'mars.ko*' | grep -q .
+  rc=$?
+  [ $rc -eq 0 ] && echo "ok      make module, module_install: $1" || cat "$dir/log"
+  rm -rf "$dir"
+  return $rc
+}
+installed=$(ls -d /lib/modules/*/build/Module.symvers 2>/dev/null | sort -V | tail -n 1)
+if [ -n "$installed" ] && [ -z "${KDIR:-}" ]; then
+  commands "$(basename "$(dirname "${installed%/Module.symvers}")")" || failed=1
 fi
 exit $failed
