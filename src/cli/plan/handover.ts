@@ -64,7 +64,7 @@ function planned(sit: Situation, s: Scope, options: HandoverOptions): Plan {
   const stop = replayStop(s);
   if (stop !== undefined) throw new MarsError('replay-error', `${sit.me}: ${stop}`);
   if (!options.ignoreSync) checkOtherSyncs(s, sit);
-  const others = toStepDown(s);
+  const others = toStepDown(s, old);
   for (const host of others) checkOld(at(s, host), sit);
   const before: Changes = {
     [keys.primary(r)]: sit.snap.value(keys.primary(r)) ?? NONE,
@@ -81,9 +81,8 @@ function planned(sit: Situation, s: Scope, options: HandoverOptions): Plan {
  * Who has to give up the role before the device is opened here: the old primary, and everybody who
  * remains primary although another one was forced. With this host designated already that is settled.
  */
-function toStepDown(s: Scope): string[] {
+function toStepDown(s: Scope, old: string | undefined): string[] {
   if (designated(s) === s.host) return [];
-  const old = designated(s) ?? s.snap.value(keys.lastPrimary(s.resource));
   const hosts = new Set([...(old === undefined ? [] : [old]), ...actualPrimaries(s)]);
   return [...hosts].filter((host) => host !== s.host && isMember(at(s, host)));
 }

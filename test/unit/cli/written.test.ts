@@ -21,24 +21,15 @@ const diskError: Changes = { [keys.actual('r1', 'hostb', 'disk-error')]: '6' };
 const replay = (word: string): Changes => ({ [keys.actual('r1', 'hostb', 'replay-code')]: word });
 
 const ROWS: readonly Row[] = [
-  {
-    argv: ['attach', 'r1'],
+  ...['attach', 'up'].map((verb) => ({
+    argv: [verb, 'r1'],
     host: 'hostb',
     before: diskOff,
     waiting: 'is-attached is still 0',
     then: diskError,
     reason: 'device-unusable',
     code: 1,
-  },
-  {
-    argv: ['up', 'r1'],
-    host: 'hostb',
-    before: diskOff,
-    waiting: 'is-attached is still 0',
-    then: diskError,
-    reason: 'device-unusable',
-    code: 1,
-  },
+  })),
   {
     argv: ['resize', 'r1'],
     host: 'hosta',
