@@ -28,6 +28,10 @@ const logFile = (node: LabNode, number = 1, resource = R): string =>
 /** What is done to a log. */
 type Harm = (file: string) => void;
 
+/** The first block at or behind `at` that is not a descriptor: how writes are grouped is a matter of time. */
+const payload = (bytes: Buffer, at: number): number =>
+  bytes.toString('latin1', at, at + 4) === 'SGRP' ? at + BLOCK : at;
+
 const half = (file: string): number => Math.floor(readFileSync(file).length / 2 / BLOCK) * BLOCK;
 
 const HARMS: Readonly<Record<string, Harm>> = {
@@ -190,7 +194,8 @@ const PRIMARY_HARMS: Readonly<
   'overwritten in its middle': {
     harm: (file) => {
       const bytes = readFileSync(file);
-      bytes.fill(0x5a, 16 * BLOCK, 17 * BLOCK);
+      const at = payload(bytes, 16 * BLOCK);
+      bytes.fill(0x5a, at, at + BLOCK);
       writeFileSync(file, bytes);
     },
     reason: 'bad-crc',
