@@ -113,7 +113,7 @@ vmTest(
     for (const node of nodes) t.is(await node.stop(), 0);
     await a.vm.sh('rmmod mars');
   },
-  { enoughOn: '6.12', timeout: 600000 },
+  { timeout: 600000 },
 );
 
 vmTest(
@@ -148,7 +148,7 @@ vmTest(
     for (const node of nodes) await node.marsadm(['up', R]);
     await a.marsadm(['primary', R]);
   },
-  { enoughOn: '6.1', timeout: 600000 },
+  { timeout: 600000 },
 );
 
 vmTest(
@@ -183,7 +183,7 @@ vmTest(
     await b.start();
     t.is(await disks(nodes, a), 1);
   },
-  { enoughOn: '6.1', timeout: 600000 },
+  { timeout: 600000 },
 );
 
 vmTest(
@@ -217,7 +217,7 @@ vmTest(
     await a.vm.sh(`test ! -e ${DISK}; mount ${a.data.path} /mnt; cat /mnt/f /mnt/g; umount /mnt`);
     await a.vm.sh(`dd if=${a.data.path} bs=4k skip=9984 count=100 | cmp -n 409600 - /usr/bin/busybox`);
   },
-  { enoughOn: '6.12', timeout: 600000 },
+  { timeout: 600000 },
 );
 
 vmTest(
@@ -248,7 +248,7 @@ vmTest(
     const long = await a.marsadm(['create-resource', 'other', '/root/disk', 'n'.repeat(27), '--json'], 3);
     t.regex(long.stdout, /device-name-too-long/);
   },
-  { enoughOn: '6.1', timeout: 600000 },
+  { timeout: 600000 },
 );
 
 vmTest(
@@ -284,5 +284,5 @@ vmTest(
     await vm.until('test -b /dev/mars/slow');
     await vm.sh('kill $(cat /run/holder)');
   },
-  { enoughOn: '6.12', timeout: 600000 },
+  { timeout: 600000 },
 );

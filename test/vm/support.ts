@@ -10,7 +10,7 @@ import { VmLab } from '../../lab/vm/lab.js';
 
 /** How a case deviates from the default. */
 export interface VmTestOptions {
-  /** a long case that hardly differs between kernels: where this one is among those asked for, it is enough */
+  /** a case with machines of several kernels: where this one is among those asked for, it is run on it alone */
   readonly enoughOn?: '6.1' | '6.12';
   /** a module of the kernel it loads; skipped where there is none */
   readonly module?: string;
