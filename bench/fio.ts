@@ -8,6 +8,8 @@ export interface Load {
   readonly args: readonly string[];
   /** what counts: operations or mebibytes a second */
   readonly unit: 'IOPS' | 'MiB/s';
+  /** it reads what is in memory */
+  readonly reads?: true;
 }
 
 const random = (rw: string, depth: number, ...more: string[]): string[] => [
@@ -26,8 +28,8 @@ export const LOADS: readonly Load[] = [
     args: random('randwrite', 16, '--fsync=16'),
     unit: 'IOPS',
   },
-  { name: '4k random read, depth 1', args: random('randread', 1), unit: 'IOPS' },
-  { name: '4k random read, depth 16', args: random('randread', 16), unit: 'IOPS' },
+  { name: '4k random read, depth 1', args: random('randread', 1), unit: 'IOPS', reads: true },
+  { name: '4k random read, depth 16', args: random('randread', 16), unit: 'IOPS', reads: true },
   { name: '128k sequential write, depth 8', args: ['--rw=write', '--bs=128k', '--iodepth=8'], unit: 'MiB/s' },
   {
     name: '128k sequential write, depth 8, fsync every 16 MiB',

@@ -18,6 +18,8 @@ export interface Server {
   readonly name: string;
   readonly uri: string;
   readonly pid: number;
+  /** the data disk behind it */
+  readonly disk: string;
   settle(): Promise<void>;
   close(): Promise<void>;
 }
@@ -42,6 +44,14 @@ export async function makeImage(file: string, size: number): Promise<void> {
 export async function flushFile(file: string): Promise<void> {
   const handle = await fs.open(file, 'r+');
   await handle.datasync();
+  await handle.close();
+}
+
+/** Have all of a file in the page cache, as far as there is room. */
+export async function readThrough(file: string): Promise<void> {
+  const handle = await fs.open(file, 'r');
+  const chunk = Buffer.allocUnsafe(4 << 20);
+  while ((await handle.read(chunk)).bytesRead > 0);
   await handle.close();
 }
 
@@ -85,6 +95,7 @@ async function startForeign(
     name,
     uri: `nbd+unix:///?socket=${socket}`,
     pid: child.pid ?? 0,
+    disk: image,
     settle: () => flushFile(image),
     async close() {
       child.kill();
@@ -156,6 +167,10 @@ export class Mars implements Server {
 
   get pid(): number {
     return this.primary.pid ?? 0;
+  }
+
+  get disk(): string {
+    return this.image(this.primary);
   }
 
   /** Everything is on the data disk, nothing is left to replay; then the same at the replica. */
