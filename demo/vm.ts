@@ -3,6 +3,7 @@
  * The demo of the kernel module: two virtual machines, one with Linux 6.1 and one with 6.12, an
  * ext4 on /dev/mars/mydata with real files, a handover, and a power cut in the middle of writing.
  */
+import { Tally } from '../lab/tally.js';
 import { VmCluster, VmNode } from '../lab/vm/cluster.js';
 import { VmLab } from '../lab/vm/lab.js';
 import type { Vm } from '../lab/vm/vm.js';
@@ -21,7 +22,7 @@ class FileWriter {
   #next = 1;
   /** resolves, when the writer has ended, with what it said last */
   #ended: Promise<string> = Promise.resolve('not started');
-  #waiting: { readonly goal: number; readonly done: () => void }[] = [];
+  readonly #tally = new Tally();
 
   start(vm: Vm): void {
     const script =
@@ -44,18 +45,12 @@ class FileWriter {
     if (!match?.[1]) return;
     this.promised.set(Number(match[2]), match[1]);
     this.#next = Number(match[2]) + 1;
-    for (const { goal, done } of this.#waiting) if (this.promised.size >= goal) done();
+    this.#tally.add(1);
   }
 
   /** Resolves when that many more files were promised; rejects when the writer ends before. */
-  async more(n: number): Promise<void> {
-    const goal = this.promised.size + n;
-    const reached = new Promise<undefined>((resolve) =>
-      this.#waiting.push({ goal, done: () => resolve(undefined) }),
-    );
-    const end = await Promise.race([reached, this.#ended]);
-    this.#waiting = this.#waiting.filter((waiting) => waiting.goal !== goal);
-    if (end !== undefined) throw new Error(`the writer has ended: ${end}`);
+  more(n: number): Promise<void> {
+    return this.#tally.more(n, this.#ended);
   }
 
   async stop(vm: Vm): Promise<void> {

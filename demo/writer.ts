@@ -6,6 +6,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { NbdClient } from '../lab/nbd.js';
+import { Tally } from '../lab/tally.js';
 import type { Region } from './image.js';
 
 const BLOCK = 4096;
@@ -24,8 +25,7 @@ export class Writer {
   #stop = false;
   /** ends when told to, or with the error of the device */
   #running: Promise<void> = Promise.resolve();
-  readonly #waiting = new Set<() => void>();
-  writes = 0;
+  readonly #done = new Tally();
   flushes = 0;
 
   /** `random(n)` gives an integer from 0 to n - 1 */
@@ -36,6 +36,11 @@ export class Writer {
     this.#blocks = regions.flatMap((r) =>
       Array.from({ length: r.length / BLOCK }, (_, i) => r.at + i * BLOCK),
     );
+  }
+
+  /** blocks written and flushed */
+  get writes(): number {
+    return this.#done.count;
   }
 
   /** Open the device and write until `stop`. If the device goes before that, whoever waits next is told. */
@@ -68,30 +73,18 @@ export class Writer {
       batch.set(at, generation);
     }
     await Promise.all([...batch].map(([at, generation]) => client.write(at, content(at, generation))));
-    this.writes += batch.size;
     await client.flush();
     this.flushes++;
     for (const [at, generation] of batch) this.#flushed.set(at, generation);
-    for (const look of [...this.#waiting]) look();
+    this.#done.add(batch.size);
   }
 
   /** Wait until `count` more blocks are written and flushed. Rejects with what ended the writer, if that comes first. */
   async more(count: number): Promise<void> {
-    const goal = this.writes + count;
-    let look = (): void => undefined;
-    const reached = new Promise<void>((resolve) => {
-      look = () => (this.writes >= goal ? resolve() : undefined);
-      this.#waiting.add(look);
-      look();
-    });
-    const ended = this.#running.then(() => {
-      if (this.writes < goal) throw new Error('nobody writes');
-    });
-    try {
-      await Promise.race([reached, ended]);
-    } finally {
-      this.#waiting.delete(look);
-    }
+    await this.#done.more(
+      count,
+      this.#running.then(() => 'it was told to'),
+    );
   }
 
   /** Finish the batch under way and close the device. Rejects with what ended the writer before. */

@@ -6,6 +6,7 @@
  */
 import { randomInt } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
+import { Tally } from '../../lab/tally.js';
 import type { Disk, DiskOptions } from '../../lab/vm/disk.js';
 import type { Vm } from '../../lab/vm/vm.js';
 
@@ -208,8 +209,7 @@ export class Stack {
 export class Load {
   /** acknowledgements, as fsload prints them */
   acks = '';
-  #waiters: { readonly count: number; readonly done: () => void }[] = [];
-  #count = 0;
+  readonly #tally = new Tally();
   readonly ended: Promise<number>;
   error = '';
 
@@ -230,9 +230,8 @@ export class Load {
   ) {
     const onOutput = (text: string): void => {
       this.acks += text;
-      this.#count += text.split('\n').length - 1;
       onAck(text);
-      for (const waiter of this.#waiters) if (waiter.count <= this.#count) waiter.done();
+      this.#tally.add(text.split('\n').length - 1);
     };
     this.ended = vm
       .exec(['fsload', what, where, String(seed), String(rounds), String(pause)], {
@@ -250,14 +249,15 @@ export class Load {
 
   /** Acknowledgements so far. */
   get count(): number {
-    return this.#count;
+    return this.#tally.count;
   }
 
   /** Resolves when that many more acknowledgements have come; throws when the load ends before. */
-  async more(count: number): Promise<void> {
-    const waiting = new Promise<void>((done) => this.#waiters.push({ count: this.#count + count, done }));
-    const code = await Promise.race([waiting, this.ended]);
-    if (code !== undefined) throw new Error(`the load ended with ${code}: ${this.error}`);
+  more(count: number): Promise<void> {
+    return this.#tally.more(
+      count,
+      this.ended.then((code) => `exit ${code} ${this.error}`),
+    );
   }
 
   /** Kill it, without waiting for its end; its workers may go with their parent before they are found. */

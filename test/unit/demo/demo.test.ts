@@ -77,7 +77,7 @@ test('nobody waits for a writer that was told to stop', async (t) => {
   const writer = new Writer([{ at: 0, length: 1 << 20 }]);
   await writer.start(socket);
   await writer.stop();
-  await t.throwsAsync(writer.more(1_000_000_000), { message: 'nobody writes' });
+  await t.throwsAsync(writer.more(1_000_000_000), { message: 'the writer has ended: it was told to' });
 });
 
 test('a demo that takes too long says which act does not end', async (t) => {
