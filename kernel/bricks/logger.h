@@ -152,7 +152,8 @@ struct lg_shadow {
  * struct lg_log - one log file
  * @input: 1 or 2
  * @alloc: everything before is allocated
- * @zeroed: everything before is written: a group there costs no extent conversion
+ * @zeroed: what lies before is written, but for the gap zeros began with: a group there costs
+ *	no extent conversion
  * @cursor: offset and sequence of the next group, digest in front of it; the offset
  *	is changed under the lock by the commit engine, which owns the rest
  * @ident: as in the header

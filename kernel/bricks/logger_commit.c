@@ -40,8 +40,9 @@ static bool commit_ready(const struct logger *lg)
 
 	if (list_empty(&lg->queue) || lg->log_error || !lg->cur || lg->step >= LG_NEXT_DRAIN)
 		return false;
-	/* zeros on their way ahead of us must not land behind us */
-	if (lg->zeroing && lg->cur->cursor.offset + XIO_MAX_IO > lg->zero_pos)
+	/* zeros on their way ahead of us must not land on the group */
+	if (lg->zeroing && lg->cur->cursor.offset + MARS_LOG_MAX_DESC +
+			   min_t(u64, lg->queued, LG_GROUP_PAYLOAD) > lg->zero_pos)
 		return false;
 	s = list_first_entry(&lg->queue, struct lg_shadow, queue);
 	return s->seq <= lg->commit_seq || lg->queued >= LG_COMMIT_BYTES;

@@ -32,7 +32,7 @@
 #include "logger.h"
 
 #define LG_ROOM		(4ULL << 20)	/* space for new requests a log must begin with */
-#define LG_ZERO_GAP	(2ULL << 20)	/* commits keep that far behind zeros in flight */
+#define LG_ZERO_GAP	(128ULL << 10)	/* zeros begin that far ahead: commits go on meanwhile */
 #define LG_ZERO_AHEAD	(6ULL << 20)
 
 /* The log that new requests will go to. */
