@@ -39,6 +39,15 @@ export interface DiskOptions {
   readonly socket?: string;
   /** bytes of a block as the guest sees it, 512 (default) or 4096; virtio and scsi */
   readonly block?: number;
+  /** what else it says of itself; scsi */
+  readonly says?: {
+    /** bytes it writes at once, at least a block */
+    readonly physical?: number;
+    /** bytes it is fastest with */
+    readonly optimal?: number;
+    /** turns; default: it does not say */
+    readonly rotates?: boolean;
+  };
   /** more filters of nbdkit above the cache, with their parameters, as `['delay', 'wdelay=2ms']`; volatile and served */
   readonly filters?: readonly (readonly string[])[];
 }
@@ -105,8 +114,8 @@ export class Disk {
 
   async #device(qmp: Qmp, drive: string): Promise<void> {
     const id = `disk-${this.name}`;
-    const block = this.#options.block ?? 512;
-    const blocks = { logical_block_size: block, physical_block_size: block };
+    const { block = 512, says = {} } = this.#options;
+    const blocks = { logical_block_size: block, physical_block_size: says.physical ?? block };
     switch (this.bus) {
       case 'virtio':
         await qmp.command('device_add', {
@@ -130,6 +139,9 @@ export class Disk {
           serial: this.serial,
           dpofua: true,
           ...blocks,
+          opt_io_size: says.optimal ?? 0,
+          // 0: not said, 1: has none
+          rotation_rate: says.rotates === undefined ? 0 : says.rotates ? 7200 : 1,
         });
         break;
     }

@@ -4,7 +4,7 @@
  * a logger.
  */
 import type { ExecutionContext } from 'ava';
-import type { Disk } from '../../lab/vm/disk.js';
+import type { Disk, DiskOptions } from '../../lab/vm/disk.js';
 import type { VmLab } from '../../lab/vm/lab.js';
 import type { Vm } from '../../lab/vm/vm.js';
 import { vmTest } from './support.js';
@@ -32,19 +32,27 @@ const LOG = (input: number, text: string): string =>
   `create file l${input}\nset l${input} file.path text ${text}\nset l${input} file.flags direct,create,append\nswitch l${input} on\n`;
 
 /** A machine with a disk on a device, nothing in between. */
-async function direct(lab: VmLab, size = 64 * MIB): Promise<{ vm: Vm; data: Disk }> {
+async function direct(
+  lab: VmLab,
+  size = 64 * MIB,
+  options: DiskOptions = {},
+): Promise<{ vm: Vm; data: Disk }> {
   const vm = await lab.vm('a', { smp: 2 });
-  const data = await vm.disk('data', { size });
+  const data = await vm.disk('data', { ...options, size });
   await vm.sh('modprobe mars');
   await control(vm, BDEV(data.path) + DISK('b'));
   return { vm, data };
 }
 
 /** A machine with a disk above a logger, whose log lies in /log. */
-async function logged(lab: VmLab, size = 64 * MIB, logSize = 256 * MIB): Promise<{ vm: Vm; data: Disk }> {
+async function logged(
+  lab: VmLab,
+  size = 64 * MIB,
+  logOptions: DiskOptions = {},
+): Promise<{ vm: Vm; data: Disk; log: Disk }> {
   const vm = await lab.vm('a', { smp: 2 });
   const data = await vm.disk('data', { size });
-  const log = await vm.disk('log', { size: logSize });
+  const log = await vm.disk('log', { size: 256 * MIB, ...logOptions });
   await vm.sh(
     `modprobe mars && mkfs.ext4 -q -m 0 -E lazy_itable_init=0 ${log.path}; mkdir /log && mount ${log.path} /log`,
   );
@@ -56,7 +64,7 @@ async function logged(lab: VmLab, size = 64 * MIB, logSize = 256 * MIB): Promise
       'connect g 0 b\nconnect g 1 l1\nswitch g on\n' +
       DISK('g'),
   );
-  return { vm, data };
+  return { vm, data, log };
 }
 
 const queue = async (vm: Vm, name: string): Promise<string> =>
@@ -89,6 +97,63 @@ vmTest('it says honestly what it can', async (t, lab) => {
   t.true(Number(await state(vm, 'durable_position')) > 256 * 1024);
   t.is(await vm.sh('awk \'$3 == "mars!x" || $3 == "mars/x" { print ($8 > 0) }\' /proc/diskstats'), '1\n');
 });
+
+vmTest('what the disk below says of itself is said again', async (t, lab) => {
+  const { vm, data } = await direct(lab, 64 * MIB, {
+    bus: 'scsi',
+    says: { physical: 16384, optimal: 262144, rotates: true },
+  });
+  const lower = data.path.slice('/dev/'.length);
+  const both = async (name: string): Promise<readonly string[]> =>
+    Promise.all([
+      queue(vm, name),
+      vm.sh(`cat /sys/block/${lower}/queue/${name}`).then((text) => text.trim()),
+    ]);
+  for (const [name, value] of [
+    ['physical_block_size', '16384'],
+    ['optimal_io_size', '262144'],
+    ['rotational', '1'],
+  ] as const)
+    t.deepEqual(await both(name), [value, value], name);
+  t.is(await queue(vm, 'minimum_io_size'), '16384');
+  t.is(await queue(vm, 'discard_granularity'), '16384');
+  t.is(await queue(vm, 'logical_block_size'), '512');
+  const [mine = '', its = ''] = await both('dma_alignment');
+  t.true(Number(mine) >= Number(its), 'no buffer goes through that the disk below could not take');
+});
+
+vmTest('a disk that does not rotate says so above, too', async (t, lab) => {
+  const { vm } = await direct(lab, 64 * MIB, { bus: 'scsi', says: { rotates: false } });
+  t.is(await queue(vm, 'rotational'), '0');
+  t.is(await queue(vm, 'optimal_io_size'), '0');
+});
+
+for (const { bus, flushes } of [
+  { bus: 'scsi', flushes: false },
+  { bus: 'virtio', flushes: true },
+] as const)
+  vmTest(
+    `a small write that is flushed is one write to the log disk${flushes ? ' and a flush, as it' : ', which'} has ${flushes ? 'no ' : ''}FUA`,
+    async (t, lab) => {
+      const { vm, log } = await logged(lab, 64 * MIB, { bus });
+      const write = (count: number): Promise<string> =>
+        vm.sh(`dd if=/dev/urandom of=/dev/mars/x bs=4k count=${count} oflag=direct,dsync`);
+      // many small ones in a row make the logger write zeros ahead; without these each is a commit of the journal
+      await write(64);
+      await vm.sh('sync -f /log');
+      // fields of Documentation/block/stat.rst
+      const stat = async (): Promise<readonly number[]> =>
+        (await vm.sh(`cat /sys/block/${log.path.slice('/dev/'.length)}/stat`)).trim().split(/ +/).map(Number);
+      const before = await stat();
+      await write(64);
+      const after = await stat();
+      const [writes = 0, flushed = 0] = [4, 15].map((at) => (after[at] ?? 0) - (before[at] ?? 0));
+      t.log(`${writes} writes, ${flushed} flushes`);
+      // a flush counts as an empty write, too
+      t.true(writes - flushed >= 64 && writes - flushed < 80);
+      t.true(flushes ? flushed >= 64 && flushed < 80 : flushed < 8);
+    },
+  );
 
 vmTest('what it stands on can be rewired only as far as it stays true', async (t, lab) => {
   const { vm } = await logged(lab);
@@ -161,7 +226,7 @@ for (const [name, make] of [
   ['above a logger', logged],
 ] as const) {
   vmTest(`a file system lives on it, ${name}`, async (t, lab) => {
-    const { vm } = await make(lab, 96 * MIB, 400 * MIB);
+    const { vm } = await make(lab, 96 * MIB, { size: 400 * MIB });
     for (const fs of name === 'on a device' ? ['ext4'] : ['ext4', 'xfs']) {
       if (fs === 'xfs') {
         // xfs asks for 300 MiB nowadays, and says how to do without in a test
@@ -322,7 +387,7 @@ vmTest('open, it is not switched off, and the module stays', async (t, lab) => {
 });
 
 vmTest('a writer that waits for log space keeps it open, and nobody hangs', async (t, lab) => {
-  const { vm } = await logged(lab, 64 * MIB, 48 * MIB);
+  const { vm } = await logged(lab, 64 * MIB, { size: 48 * MIB });
   await vm.sh('dd if=/dev/zero of=/log/filler bs=1M 2>/dev/null; sync -f /log; df /log >&2; true');
   await vm.sh(
     "setsid sh -c 'dd if=/dev/urandom of=/dev/mars/x bs=64k count=256 oflag=direct; echo $? >/tmp/end' >/dev/null 2>&1 &",
