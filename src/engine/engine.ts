@@ -13,7 +13,7 @@ import { EngineError } from './errors.js';
 import { EventFan } from './events.js';
 import { PARAMS, REASON_TEXTS, REASON_WORDS, reasonWord, type Verb } from './keys.js';
 import { flock } from './linktime.js';
-import { Pace } from './pace.js';
+import { Pace, REST_MAX_KERNEL_MS } from './pace.js';
 import {
   ABI_VERSION,
   checkLayout,
@@ -289,6 +289,7 @@ export class KernelEngine extends ControlledEngine {
     this.#pace = new Pace(
       () => this.drain(),
       () => this.#await(),
+      REST_MAX_KERNEL_MS,
     );
     this.#await();
   }

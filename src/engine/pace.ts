@@ -13,6 +13,8 @@
 /** Shortest and longest rest, ms. */
 export const REST_MIN_MS = 2;
 export const REST_MAX_MS = 10;
+/** The longest where writers need nothing of this process but the processor it runs on. */
+export const REST_MAX_KERNEL_MS = 50;
 /** A rest is so many times as long as the round before kept us busy. */
 export const REST_SHARE = 3;
 
@@ -36,6 +38,7 @@ export const systemPace: PaceClock = {
 export class Pace {
   readonly #look: () => boolean;
   readonly #idle: () => void;
+  readonly #longest: number;
   readonly #clock: PaceClock;
   #rest = REST_MIN_MS;
   #timer: { cancel(): void } | undefined;
@@ -44,10 +47,12 @@ export class Pace {
   /**
    * @param look takes all news; were there any?
    * @param idle there were none: whoever has some must call {@link wake}
+   * @param longest rest, ms
    */
-  constructor(look: () => boolean, idle: () => void, clock: PaceClock = systemPace) {
+  constructor(look: () => boolean, idle: () => void, longest = REST_MAX_MS, clock: PaceClock = systemPace) {
     this.#look = look;
     this.#idle = idle;
+    this.#longest = longest;
     this.#clock = clock;
   }
 
@@ -70,7 +75,7 @@ export class Pace {
     this.#timer = this.#clock.set(this.#rest, () => {
       this.#timer = undefined;
       const cost = this.#clock.busy() - before;
-      this.#rest = Math.min(REST_MAX_MS, Math.max(REST_MIN_MS, REST_SHARE * cost));
+      this.#rest = Math.min(this.#longest, Math.max(REST_MIN_MS, REST_SHARE * cost));
       this.#round();
     });
   }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** When a busy engine is looked at: at once after quiet, gathered under load, never later than the bound. */
 import test from 'ava';
-import { Pace, REST_MAX_MS, REST_MIN_MS, REST_SHARE } from '../../../src/engine/pace.js';
+import { Pace, REST_MAX_KERNEL_MS, REST_MAX_MS, REST_MIN_MS, REST_SHARE } from '../../../src/engine/pace.js';
 
 /** An engine with news, and a clock the test moves. */
-function setUp() {
+function setUp(longest?: number) {
   let now = 0;
   let busy = 0;
   let news = 0;
@@ -19,6 +19,7 @@ function setUp() {
       return any;
     },
     () => void idle++,
+    longest,
     {
       busy: () => busy,
       set(ms, run) {
@@ -72,20 +73,22 @@ test('when there are no news any more, the engine has to call', (t) => {
   t.is(engine.looks.at(-1)?.news, 1, 'and is heard at once');
 });
 
-test('a rest is a multiple of what the round before has cost, within bounds', (t) => {
-  const engine = setUp();
-  engine.happens();
-  for (const [cost, next] of [
-    [REST_MAX_MS / 2 / REST_SHARE, REST_MAX_MS / 2],
-    [1000, REST_MAX_MS],
-    [0, REST_MIN_MS],
-  ] as const) {
+for (const longest of [undefined, REST_MAX_KERNEL_MS])
+  test(`a rest is a multiple of what the round before has cost, within bounds (longest ${longest ?? 'as usual'})`, (t) => {
+    const engine = setUp(longest);
+    const bound = longest ?? REST_MAX_MS;
     engine.happens();
-    engine.rest(cost);
-    engine.happens();
-    t.true(Math.abs(engine.rest(cost) - next) < 1e-9, `after a cost of ${cost}`);
-  }
-});
+    for (const [cost, next] of [
+      [bound / 2 / REST_SHARE, bound / 2],
+      [1000, bound],
+      [0, REST_MIN_MS],
+    ] as const) {
+      engine.happens();
+      engine.rest(cost);
+      engine.happens();
+      t.true(Math.abs(engine.rest(cost) - next) < 1e-9, `after a cost of ${cost}`);
+    }
+  });
 
 test('no news wait longer than the longest rest, whatever rounds cost', (t) => {
   const engine = setUp();
