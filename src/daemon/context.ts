@@ -6,7 +6,8 @@ import type { Engine } from '../engine/types.js';
 import type { Tree } from '../tree/types.js';
 import type { Bricks } from './bricks.js';
 import type { TreeNames } from './names.js';
-import type { Publisher, Timers } from './publisher.js';
+import type { Publisher } from './publisher.js';
+import type { Timers } from '../timers.js';
 
 /** Sizes an operator may set when starting the daemon. */
 export interface Tuning {

@@ -23,7 +23,8 @@ import { openEngine } from './engine.js';
 import { TreeNames } from './names.js';
 import { Node } from './node.js';
 import { parseOptions, USAGE, type DaemonOptions } from './options.js';
-import { Publisher, systemTimers } from './publisher.js';
+import { Publisher } from './publisher.js';
+import { systemTimers } from '../timers.js';
 
 const say = (text: string): void => void process.stderr.write(`marsd: ${text}\n`);
 

@@ -27,7 +27,7 @@ import type { Position } from '../tree/catalogue.js';
 import type { Context } from './context.js';
 import { syncBounds } from './facts.js';
 import type { BrickNames } from './names.js';
-import type { Timers } from './publisher.js';
+import type { Timers } from '../timers.js';
 import type { Ids, LogStore } from './logstore.js';
 
 const EMPTY = '0'.repeat(32);

@@ -7,23 +7,13 @@
  * since every write travels to every member. A gathered fact may lag behind the
  * truth, never run ahead of it.
  */
+import { restAfter, type Timers } from '../timers.js';
 import type { Changes, Tree } from '../tree/types.js';
 
-/** Timers enter as a parameter so that tests decide about time. */
-export interface Timers {
-  set(ms: number, run: () => void): { cancel(): void };
-}
-
-export const systemTimers: Timers = {
-  set(ms, run) {
-    const handle = setTimeout(run, ms);
-    handle.unref();
-    return { cancel: () => clearTimeout(handle) };
-  },
-};
-
-/** Longest time a gathered fact waits, ms. */
+/** A gathered fact waits so long, ms; so many times what writing took, where that is dear. */
 const GATHER_MS = 200;
+const GATHER_MAX_MS = 1000;
+const GATHER_SHARE = 10;
 
 export class Publisher {
   readonly #tree: Tree;
@@ -43,15 +33,22 @@ export class Publisher {
   put(changes: Changes): void {
     Object.assign(this.#pending, changes);
     if (this.#timer) return;
+    const before = this.#timers.busy();
     if (this.#quiet) this.flush();
     this.#quiet = false;
-    this.#timer = this.#timers.set(GATHER_MS, () => {
+    this.#wait(before);
+  }
+
+  /** Until the next time; `before`: how busy all was before this one. */
+  #wait(before: number): void {
+    const ms = restAfter(this.#timers.busy() - before, GATHER_MS, GATHER_MAX_MS, GATHER_SHARE);
+    this.#timer = this.#timers.set(ms, () => {
       this.#timer = undefined;
       this.#quiet = Object.keys(this.#pending).length === 0;
-      if (!this.#quiet) {
-        this.flush();
-        this.put({});
-      }
+      if (this.#quiet) return;
+      const now = this.#timers.busy();
+      this.flush();
+      this.#wait(now);
     });
   }
 

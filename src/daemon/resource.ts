@@ -26,6 +26,7 @@ import {
   type OpenGoal,
   type ResourceView,
 } from '../strategy/resource.js';
+import { restAfter } from '../timers.js';
 import { formatPosition, keys, parseCount, parsePosition, type Request } from '../tree/catalogue.js';
 import { DELETED, type Snapshot } from '../tree/types.js';
 import type { SyncSource } from '../transfer/syncsource.js';
@@ -53,6 +54,7 @@ const STOP_MS = 5000;
 /** Progress is looked at this much later, together with what follows it, ms; and while it goes on, this often. */
 const GATHER_MS = 10;
 const ONGOING_MS = 100;
+const ONGOING_MAX_MS = 500;
 
 export class Resource {
   readonly name: string;
@@ -146,11 +148,13 @@ export class Resource {
   }
 
   #gather(ms: number): void {
-    this.#ctx.timers.set(ms, () => {
+    const { timers } = this.#ctx;
+    const before = timers.busy();
+    timers.set(ms, () => {
       this.#gathering = this.#gathering === 'wanted' ? 'rests' : 'no';
       if (this.#gathering === 'no') return;
       this.trigger();
-      this.#gather(ONGOING_MS);
+      this.#gather(restAfter(timers.busy() - before, ONGOING_MS, ONGOING_MAX_MS));
     });
   }
 

@@ -9,37 +9,18 @@
  * round is cheap, longer where it is dear. When a look finds nothing, the engine has to
  * say when there is something again.
  */
+import { restAfter, systemTimers, type Timers } from '../timers.js';
 
 /** Shortest and longest rest, ms. */
 export const REST_MIN_MS = 2;
 export const REST_MAX_MS = 10;
 /** The longest where writers need nothing of this process but the processor it runs on. */
 export const REST_MAX_KERNEL_MS = 50;
-/** A rest is so many times as long as the round before kept us busy. */
-export const REST_SHARE = 3;
-
-/** Time enters as a parameter. */
-export interface PaceClock {
-  /** how long the event loop of this thread has been busy, ever, ms */
-  busy(): number;
-  /** Call once, `ms` from now; does not keep the process alive. */
-  set(ms: number, run: () => void): { cancel(): void };
-}
-
-export const systemPace: PaceClock = {
-  busy: () => performance.eventLoopUtilization().active,
-  set(ms, run) {
-    const handle = setTimeout(run, ms);
-    handle.unref();
-    return { cancel: () => clearTimeout(handle) };
-  },
-};
-
 export class Pace {
   readonly #look: () => boolean;
   readonly #idle: () => void;
   readonly #longest: number;
-  readonly #clock: PaceClock;
+  readonly #clock: Timers;
   #rest = REST_MIN_MS;
   #timer: { cancel(): void } | undefined;
   #stopped = false;
@@ -49,7 +30,7 @@ export class Pace {
    * @param idle there were none: whoever has some must call {@link wake}
    * @param longest rest, ms
    */
-  constructor(look: () => boolean, idle: () => void, longest = REST_MAX_MS, clock: PaceClock = systemPace) {
+  constructor(look: () => boolean, idle: () => void, longest = REST_MAX_MS, clock: Timers = systemTimers) {
     this.#look = look;
     this.#idle = idle;
     this.#longest = longest;
@@ -74,8 +55,7 @@ export class Pace {
     }
     this.#timer = this.#clock.set(this.#rest, () => {
       this.#timer = undefined;
-      const cost = this.#clock.busy() - before;
-      this.#rest = Math.min(this.#longest, Math.max(REST_MIN_MS, REST_SHARE * cost));
+      this.#rest = restAfter(this.#clock.busy() - before, REST_MIN_MS, this.#longest);
       this.#round();
     });
   }

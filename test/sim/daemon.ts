@@ -5,7 +5,8 @@
  * (strategy/), facts go through the real publisher. A step is one look; between
  * its parts the world may kill the node (`world.moment`).
  */
-import { Publisher, type Timers } from '../../src/daemon/publisher.js';
+import { Publisher } from '../../src/daemon/publisher.js';
+import type { Timers } from '../../src/timers.js';
 import { forksOf, historyOf, logName, sameLog, type LogRef, type Point } from '../../src/strategy/history.js';
 import {
   decide,
@@ -77,6 +78,7 @@ export class Daemon {
     this.node = node;
     this.#world = world;
     const timers: Timers = {
+      busy: () => 0,
       set: (_ms, run) => {
         this.#timers.push(run);
         return { cancel: () => void this.#timers.splice(this.#timers.indexOf(run), 1) };

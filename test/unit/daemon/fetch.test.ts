@@ -74,6 +74,7 @@ function setUp(t: ExecutionContext) {
         serve: () => undefined,
       },
       timers: {
+        busy: () => 0,
         set: (_ms, run) => {
           rested = run;
           return { cancel: () => undefined };

@@ -8,7 +8,8 @@ import { Bricks } from '../../../src/daemon/bricks.js';
 import { defaultTuning } from '../../../src/daemon/context.js';
 import { TreeNames } from '../../../src/daemon/names.js';
 import { Node } from '../../../src/daemon/node.js';
-import { Publisher, type Timers } from '../../../src/daemon/publisher.js';
+import { Publisher } from '../../../src/daemon/publisher.js';
+import type { Timers } from '../../../src/timers.js';
 import { homeOf } from '../../../src/engine/homes.js';
 import { scanLogFile } from '../../../src/engine/logscan.js';
 import { keys } from '../../../src/tree/catalogue.js';
@@ -65,7 +66,7 @@ class Line implements FrameStream {
   }
 }
 
-const never: Timers = { set: () => ({ cancel: () => undefined }) };
+const never: Timers = { busy: () => 0, set: () => ({ cancel: () => undefined }) };
 
 async function setUp(
   t: ExecutionContext,

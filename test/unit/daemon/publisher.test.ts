@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** Facts on their way into the tree: which are written at once, which are gathered. */
 import test, { type ExecutionContext } from 'ava';
-import { Publisher, type Timers } from '../../../src/daemon/publisher.js';
+import { Publisher } from '../../../src/daemon/publisher.js';
+import type { Timers } from '../../../src/timers.js';
 import { temporaryDir, testTree } from '../tree/support.js';
 
 const POSITION = 'userspace/position';
@@ -11,8 +12,19 @@ const ROLE = 'userspace/role';
 function setUp(t: ExecutionContext) {
   const { tree } = testTree(t, temporaryDir(t));
   const armed = new Set<() => void>();
+  const rests: number[] = [];
+  let busy = 0;
+  /** how long a write of the tree keeps the event loop busy, ms */
+  let cost = 0;
+  const write = tree.write.bind(tree);
+  tree.write = (changes) => {
+    busy += cost;
+    return write(changes);
+  };
   const timers: Timers = {
-    set(_ms, run) {
+    busy: () => busy,
+    set(ms, run) {
+      rests.push(ms);
       armed.add(run);
       return { cancel: () => void armed.delete(run) };
     },
@@ -23,7 +35,8 @@ function setUp(t: ExecutionContext) {
     armed.clear();
     for (const run of due) run();
   };
-  return { publisher, tick, value: (key: string) => tree.snapshot().value(key) };
+  const dear = (ms: number): void => void (cost = ms);
+  return { publisher, tick, rests, dear, value: (key: string) => tree.snapshot().value(key) };
 }
 
 test('positions that move all the time are gathered, whatever else is looked at meanwhile', (t) => {
@@ -57,4 +70,20 @@ test('the last word on a key is what is written', (t) => {
   publisher.now({ [ROLE]: 'primary' });
   publisher.flush();
   t.is(value(ROLE), 'primary');
+});
+
+test('where writing is dear it is done less often, but it is done', (t) => {
+  const { publisher, tick, rests, dear, value } = setUp(t);
+  publisher.put({ [POSITION]: '1' });
+  for (const [ms, rest] of [
+    [0, 200],
+    [50, 500],
+    [5000, 1000],
+  ] as const) {
+    dear(ms);
+    publisher.put({ [POSITION]: `after ${ms}` });
+    tick();
+    t.is(value(POSITION), `after ${ms}`);
+    t.is(rests.at(-1), rest);
+  }
 });

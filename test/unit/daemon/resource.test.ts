@@ -7,7 +7,8 @@ import test, { type ExecutionContext } from 'ava';
 import { Bricks } from '../../../src/daemon/bricks.js';
 import { defaultTuning } from '../../../src/daemon/context.js';
 import { TreeNames } from '../../../src/daemon/names.js';
-import { Publisher, type Timers } from '../../../src/daemon/publisher.js';
+import { Publisher } from '../../../src/daemon/publisher.js';
+import type { Timers } from '../../../src/timers.js';
 import { Resource } from '../../../src/daemon/resource.js';
 import { EmbeddedEngine } from '../../../src/engine/engine.js';
 import { EngineError } from '../../../src/engine/errors.js';
@@ -77,6 +78,7 @@ function setUp(t: ExecutionContext, primary: string) {
   });
   const armed = new Set<() => void>();
   const timers: Timers = {
+    busy: () => 0,
     set(_ms, run) {
       armed.add(run);
       return { cancel: () => void armed.delete(run) };

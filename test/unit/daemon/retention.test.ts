@@ -27,7 +27,7 @@ test('stamps that run ahead make no absence longer', async (t) => {
     [keys.peer('b')]: 'unreachable:peer-unreachable',
     [keys.default('log-lost-after')]: '3600',
   };
-  const timers = { set: () => ({ cancel: () => undefined }) };
+  const timers = { busy: () => 0, set: () => ({ cancel: () => undefined }) };
   const { tree } = testTree(t, temporaryDir(t));
   const engine = new FakeEngine();
   const since = 1_700_000_000_000;

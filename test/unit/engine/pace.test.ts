@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /** When a busy engine is looked at: at once after quiet, gathered under load, never later than the bound. */
 import test from 'ava';
-import { Pace, REST_MAX_KERNEL_MS, REST_MAX_MS, REST_MIN_MS, REST_SHARE } from '../../../src/engine/pace.js';
+import { Pace, REST_MAX_KERNEL_MS, REST_MAX_MS, REST_MIN_MS } from '../../../src/engine/pace.js';
+import { REST_SHARE } from '../../../src/timers.js';
 
 /** An engine with news, and a clock the test moves. */
 function setUp(longest?: number) {
