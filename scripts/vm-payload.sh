@@ -29,6 +29,8 @@ index() {
   cp -r "$vm/kernels/$kernel/modules/lib" "$work/"
   mkdir -p "$work/lib/modules/$release/extra" "$tree/modules"
   cp "$tree/mars.ko" "$work/lib/modules/$release/extra/"
+  # modprobe is content with what is built in, if it knows
+  cp "$vm/kernels/$kernel"/kdir/modules.builtin* "$work/lib/modules/$release/" 2>/dev/null || true
   depmod -b "$work" "$release" 2>/dev/null
   find "$work/lib/modules/$release" -maxdepth 1 -type f -name 'modules.*' -exec cp {} "$tree/modules/" \;
   rm -rf "$work"
