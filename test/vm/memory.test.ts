@@ -5,6 +5,7 @@
  * could free. Hung tasks are reported after 30 s.
  */
 import type { ExecutionContext } from 'ava';
+import { patience } from '../../lab/vm/files.js';
 import type { VmLab } from '../../lab/vm/lab.js';
 import { fsck, mkfs, Stack, type Fs } from './stack.js';
 import { vmTest } from './support.js';
@@ -19,9 +20,13 @@ const hog = (leave: number): string =>
   `mkdir -p /hog; mount -t tmpfs -o size=100% hog /hog; i=0; while [ $(awk '/MemAvailable/{print int($2/1024)}' /proc/meminfo) -gt ${leave} ]; ` +
   'do dd if=/dev/zero of=/hog/$((i=i+1)) bs=1M count=4 2>/dev/null || break; done; echo $i';
 
+/** Taken and given back again and again, MiB: more on slow machines, whose writers dirty little meanwhile. */
+const TAKEN = 8 * Math.min(patience(), 4);
+
 /** Who takes memory and gives it back, as long as the file is there. */
 const CHURN =
-  'touch /run/churn; while [ -e /run/churn ]; do dd if=/dev/zero of=/hog/churn bs=1M count=8 2>/dev/null; rm -f /hog/churn; usleep 200000; done';
+  'touch /run/churn; while [ -e /run/churn ]; do ' +
+  `dd if=/dev/zero of=/hog/churn bs=1M count=${TAKEN} 2>/dev/null; rm -f /hog/churn; usleep 200000; done`;
 
 /** How often somebody has waited for memory to be freed so far. */
 const STALLS = `awk '/^allocstall/{n+=$2} END{print n+0}' /proc/vmstat`;
