@@ -16,6 +16,7 @@ export const REST_MIN_MS = 2;
 export const REST_MAX_MS = 10;
 /** The longest where writers need nothing of this process but the processor it runs on. */
 export const REST_MAX_KERNEL_MS = 50;
+
 export class Pace {
   readonly #look: () => boolean;
   readonly #idle: () => void;

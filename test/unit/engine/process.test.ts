@@ -164,7 +164,9 @@ test('a missing addon is told in words', async (t) => {
     const { rmSync } = await import('node:fs');
     process.on('exit', () => rmSync(root, { recursive: true, force: true }));
     writeFileSync(join(root, 'package.json'), '{"type":"module"}');
-    cpSync(dirname(${JSON.stringify(bindings)}), join(root, 'engine'), { recursive: true });
+    const engine = dirname(${JSON.stringify(bindings)});
+    cpSync(engine, join(root, 'engine'), { recursive: true });
+    cpSync(join(engine, '../timers.js'), join(root, 'timers.js'));
     const { EmbeddedEngine } = await import(join(root, 'engine', 'engine.js'));
     try { new EmbeddedEngine(); } catch (error) { console.log(error.code, /make build/.test(error.message)); }`);
   t.like(result, { code: 0, output: 'ENGINE_NOT_BUILT true\n' });
