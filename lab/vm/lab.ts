@@ -3,7 +3,7 @@
  * Virtual machines of one test, with their network and scratch folder. Nothing survives
  * `dispose`, and nothing survives this process either (process.ts).
  */
-import { discard, kernel, scratchDir, type Kernel } from './files.js';
+import { discard, kernel, kernelNames, scratchDir, type Kernel } from './files.js';
 import { leaks } from './leaks.js';
 import { VmNet } from './net.js';
 import { Vm, type VmOptions } from './vm.js';
@@ -40,6 +40,11 @@ export class VmLab {
       discard(dir);
       throw error;
     }
+  }
+
+  /** Another kernel of those the tests run on; the same where there is none. */
+  get other(): string {
+    return kernelNames().find((name) => name !== this.kernel.name) ?? this.kernel.name;
   }
 
   /** A machine, started. Names are host names, short. */

@@ -7,7 +7,6 @@
  * another one than the primary.
  */
 import { VmCluster, VmNode, type NodeOptions } from '../../lab/vm/cluster.js';
-import { kernelNames } from '../../lab/vm/files.js';
 import { fsck, Load, mkfs, seeded, type Fs } from './stack.js';
 import { vmTest } from './support.js';
 
@@ -40,10 +39,9 @@ for (const { fs, enoughOn } of [
         stateSize: 192 * MIB,
         daemonArgs: ['--credits=16M'],
       };
-      const other = kernelNames().find((name) => name !== lab.kernel.name) ?? lab.kernel.name;
       const nodes = await Promise.all([
         VmNode.make(lab, 'a', options),
-        VmNode.make(lab, 'b', { ...options, kernel: other }),
+        VmNode.make(lab, 'b', { ...options, kernel: lab.other }),
       ]);
       const [a, b] = nodes;
       const cluster = await VmCluster.of(nodes);
