@@ -3,11 +3,11 @@
 import type { Cluster } from '../cluster/types.js';
 import type { Home } from '../engine/homes.js';
 import type { Engine } from '../engine/types.js';
+import type { Timers } from '../timers.js';
 import type { Tree } from '../tree/types.js';
 import type { Bricks } from './bricks.js';
 import type { TreeNames } from './names.js';
 import type { Publisher } from './publisher.js';
-import type { Timers } from '../timers.js';
 
 /** Sizes an operator may set when starting the daemon. */
 export interface Tuning {

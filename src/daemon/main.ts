@@ -16,6 +16,7 @@ import { openCluster } from '../cluster/cluster.js';
 import { homeOf } from '../engine/homes.js';
 import { flock, notifyReady } from '../engine/linktime.js';
 import { asMarsError, MarsError } from '../errors.js';
+import { systemTimers } from '../timers.js';
 import { keys } from '../tree/catalogue.js';
 import { openLocalTree } from '../tree/tree.js';
 import { Bricks } from './bricks.js';
@@ -24,7 +25,6 @@ import { TreeNames } from './names.js';
 import { Node } from './node.js';
 import { parseOptions, USAGE, type DaemonOptions } from './options.js';
 import { Publisher } from './publisher.js';
-import { systemTimers } from '../timers.js';
 
 const say = (text: string): void => void process.stderr.write(`marsd: ${text}\n`);
 

@@ -21,13 +21,13 @@ import { MarsError } from '../errors.js';
 import type { LogRef, Point } from '../strategy/history.js';
 import type { OpenGoal } from '../strategy/resource.js';
 import { neededByPrimary } from '../strategy/retention.js';
+import type { Timers } from '../timers.js';
 import { keys } from '../tree/catalogue.js';
 import { NONE } from '../tree/types.js';
 import type { Position } from '../tree/catalogue.js';
 import type { Context } from './context.js';
 import { syncBounds } from './facts.js';
 import type { BrickNames } from './names.js';
-import type { Timers } from '../timers.js';
 import type { Ids, LogStore } from './logstore.js';
 
 const EMPTY = '0'.repeat(32);
